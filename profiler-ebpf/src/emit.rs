@@ -1,0 +1,130 @@
+//! The only writer to the ring, and the only place where a record, a loss or an omission is counted.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    cty::c_void,
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_loop},
+    macros::map,
+    maps::{PerCpuArray, RingBuf},
+};
+use profiler_ebpf::{Counts, KIND_SLOTS, Kind, extent, head};
+
+/// Size in bytes; the user half sets another one at load time.
+const DEFAULT_RING_BYTES: u32 = 1 << 20;
+
+/// Most turns that a probe of the malloc family waits for a crowded ring, about 20 ns each; 0: never waits.
+#[unsafe(no_mangle)]
+static SPIN_ROUNDS: Global<u32> = Global::new(0);
+
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
+
+#[map]
+static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
+
+/// The current thread id.
+#[inline(always)]
+pub(crate) fn current_tid() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
+
+/// The current process id.
+#[inline(always)]
+pub(crate) fn current_pid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// Writes a record of three words about the current thread.
+#[inline(always)]
+pub(crate) fn short(kind: Kind, place: u64, size: u64) {
+    short_of(current_tid(), kind, place, size);
+}
+
+/// Writes a record of three words about another task.
+#[inline(always)]
+pub(crate) fn short_of(tid: u32, kind: Kind, place: u64, size: u64) {
+    put(kind, |time| [head(kind, time), place, extent(size, tid)], || true);
+}
+
+/// Writes a record of six words about the current thread.
+#[inline(always)]
+pub(crate) fn long(kind: Kind, place: u64, size: u64, [a, b, c]: [u64; 3]) {
+    let tid = current_tid();
+    put(kind, |time| [head(kind, time), place, extent(size, tid), a, b, c], || true);
+}
+
+/// Writes a record of three words that announces an act: the act happens only if the record has a place, and the reader
+/// sees the record only after the act. An act that fails leaves no record.
+#[inline(always)]
+pub(crate) fn announce(kind: Kind, place: u64, act: impl FnOnce() -> bool) {
+    let tid = current_tid();
+    put(kind, |time| [head(kind, time), place, extent(0, tid)], act);
+}
+
+/// Waits while the ring is nearly full, up to `SPIN_ROUNDS`; true if it still is.
+#[inline(always)]
+pub(crate) fn crowded() -> bool {
+    let rounds = SPIN_ROUNDS.load();
+    if rounds == 0 || has_room() {
+        return false;
+    }
+    unsafe { bpf_loop(rounds, wait_round as *mut c_void, core::ptr::null_mut(), 0) };
+    !has_room()
+}
+
+/// One turn of the waiting loop; 1 ends it.
+extern "C" fn wait_round(_turn: u64, _context: *mut c_void) -> i64 {
+    has_room().into()
+}
+
+/// A quarter is kept for the records that cannot wait.
+#[inline(always)]
+fn has_room() -> bool {
+    EVENTS.query(BPF_RB_AVAIL_DATA.into()) < EVENTS.query(BPF_RB_RING_SIZE.into()) / 4 * 3
+}
+
+/// A call inside another call of the malloc family was left out on purpose.
+#[inline(always)]
+pub(crate) fn count_nested() {
+    if let Some(counts) = COUNTS.get_ptr_mut(0) {
+        unsafe { add_one(&raw mut (*counts).nested) }
+    }
+}
+
+/// An entry or a return has lost its other half.
+#[inline(always)]
+pub(crate) fn count_unpaired() {
+    if let Some(counts) = COUNTS.get_ptr_mut(0) {
+        unsafe { add_one(&raw mut (*counts).unpaired) }
+    }
+}
+
+/// The time is taken after the place in the ring, so that times follow the order of the ring as closely as they can.
+#[inline(always)]
+fn put<const WORDS: usize>(kind: Kind, words: impl FnOnce(u64) -> [u64; WORDS], act: impl FnOnce() -> bool) {
+    let Some(counts) = COUNTS.get_ptr_mut(0) else { return };
+    // The mask shows the verifier that the index is within the table.
+    let slot = kind as usize & (KIND_SLOTS - 1);
+    match EVENTS.reserve::<[u64; WORDS]>(0) {
+        Some(mut entry) => {
+            entry.write(words(unsafe { bpf_ktime_get_ns() }));
+            if !act() {
+                return entry.discard(BPF_RB_NO_WAKEUP.into());
+            }
+            // A wake-up per record costs more than twice the record: the reader polls.
+            entry.submit(BPF_RB_NO_WAKEUP.into());
+            unsafe { add_one(&raw mut (*counts).made[slot]) }
+        }
+        None => unsafe { add_one(&raw mut (*counts).lost[slot]) },
+    }
+}
+
+/// Atomic, because on a preemptible kernel another thread's probe may run in the middle of ours on this processor.
+/// Written out, because the compiler offers no atomic addition for a target without compare-and-swap.
+#[inline(always)]
+unsafe fn add_one(counter: *mut u64) {
+    unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1u64) }
+}

@@ -1,0 +1,193 @@
+//! The malloc family: entry and return of one call joined into one record.
+//!
+//! A thread is inside at most one outermost call, so a slot per thread suffices, found by thread id without hashing.
+//! The stack pointer tells calls apart. While a call is in the slot,
+//!
+//! ```text
+//!  deeper        part of it (`realloc` calling `free`): not recorded
+//!  same depth    its last step is a jump to another probed function (`realloc(NULL, n)` to `malloc`): not recorded either;
+//!                both return at once, so that as many returns are ignored as jumps were seen
+//!  above         the slot's call never returned to us (a `longjmp`, an exception): it is lost
+//! ```
+
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user},
+    macros::{map, uprobe, uretprobe},
+    maps::Array,
+    programs::{ProbeContext, RetProbeContext},
+};
+use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, align_flags, array_size, place};
+
+use crate::{emit, task};
+
+/// Entries of `PENDING` and `CALLS`.
+#[unsafe(no_mangle)]
+static THREAD_SLOTS: Global<u32> = Global::new(DEFAULT_THREAD_SLOTS);
+
+/// A call of the malloc family whose return is awaited; `kind` is zero when there is none.
+#[repr(C)]
+struct Pending {
+    tid: u32,
+    kind: u8,
+    /// Jumps from this call to other probed functions whose returns are still to come.
+    jumps: u8,
+    /// Alignment flags of the record.
+    flags: u16,
+    /// Stack pointer at the entry.
+    sp: u64,
+    size: u64,
+    /// `realloc`: the old address; `posix_memalign`: where the result is stored.
+    pointer: u64,
+}
+
+#[map]
+static PENDING: Array<Pending> = Array::with_max_entries(DEFAULT_THREAD_SLOTS, 0);
+
+/// The index of a thread in the tables that have one slot per thread. Threads may share a slot when there are fewer
+/// slots than thread ids, hence each slot says whose it is.
+#[inline(always)]
+pub(crate) fn slot_of(tid: u32) -> u32 {
+    tid.checked_rem(THREAD_SLOTS.load()).unwrap_or(0)
+}
+
+/// Is the current thread inside a call of the malloc family (other than `free`)?
+#[inline(always)]
+pub(crate) fn in_call() -> bool {
+    let tid = emit::current_tid();
+    match PENDING.get_ptr(slot_of(tid)) {
+        Some(slot) => unsafe { (*slot).tid == tid && (*slot).kind != 0 },
+        None => false,
+    }
+}
+
+/// Forgets the call that a thread was inside of: the thread is gone or has a new program.
+#[inline(always)]
+pub(crate) fn forget(tid: u32) {
+    if let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) {
+        unsafe {
+            if (*slot).tid == tid {
+                (*slot).kind = 0;
+                (*slot).jumps = 0;
+            }
+        }
+    }
+}
+
+/// The program waits for the reader rather than outrun it. Only here: this is where almost all records come from, and
+/// here the kernel holds no lock.
+#[inline(always)]
+fn make_room() {
+    if emit::crowded() {
+        task::stop(Stop::Full);
+    }
+}
+
+/// Entry of every function that returns memory; the cookie says which one it is.
+#[uprobe]
+fn heap_enter(ctx: ProbeContext) {
+    make_room();
+    let tid = emit::current_tid();
+    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
+    let sp = unsafe { (*ctx.regs).rsp };
+    let outer = unsafe { &mut *slot };
+    // Another thread's call in the slot is lost, too: that is counted when it returns.
+    if outer.kind != 0 && outer.tid == tid {
+        if sp > outer.sp {
+            emit::count_unpaired();
+        } else {
+            outer.jumps += u8::from(sp == outer.sp);
+            return emit::count_nested();
+        }
+    }
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
+    if let Some(pending) = arguments(&ctx, cookie, tid, sp) {
+        unsafe { slot.write(pending) }
+    }
+}
+
+/// Return of every function that returns memory.
+#[uretprobe]
+fn heap_return(ctx: RetProbeContext) {
+    let tid = emit::current_tid();
+    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
+    let call = unsafe { &mut *slot };
+    // The return has popped the return address.
+    let same_depth = unsafe { (*ctx.regs).rsp } == call.sp + 8;
+    if call.tid != tid || call.kind == 0 {
+        return unmatched(call, call.tid == tid && same_depth);
+    }
+    if !same_depth {
+        return;
+    }
+    let Some(kind) = Kind::from_u8(call.kind) else { return };
+    call.kind = 0;
+    let result = unsafe { (*ctx.regs).rax };
+    match kind {
+        Kind::Realloc => emit::long(kind, place(result, 0), call.size, [call.pointer, 0, 0]),
+        Kind::PosixMemalign => emit::short(kind, place(stored_result(result, call.pointer), call.flags), call.size),
+        _ => emit::short(kind, place(result, call.flags), call.size),
+    }
+}
+
+/// A return while no call is awaited: the second one after a jump, or one whose entry was not seen.
+#[inline(always)]
+fn unmatched(call: &mut Pending, same_depth: bool) {
+    if same_depth && call.jumps > 0 {
+        call.jumps -= 1;
+    } else {
+        emit::count_unpaired();
+    }
+}
+
+/// Entry of `free`. It needs no return: from its entry on, the program has no claim to the memory.
+#[uprobe]
+fn heap_free(ctx: ProbeContext) {
+    make_room();
+    let tid = emit::current_tid();
+    if let Some(slot) = PENDING.get_ptr(slot_of(tid)) {
+        let outer = unsafe { &*slot };
+        if outer.kind != 0 && outer.tid == tid && unsafe { (*ctx.regs).rsp } <= outer.sp {
+            return emit::count_nested();
+        }
+    }
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
+    emit::short(Kind::Free, place(argument(&ctx, cookie, 0), 0), 0);
+}
+
+/// Reads the arguments of the call that begins; `None` when the cookie names no call.
+#[inline(always)]
+fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pending> {
+    let kind = Kind::from_u8(cookie.kind())?;
+    let first = argument(ctx, cookie, 0);
+    let second = argument(ctx, cookie, 1);
+    let (size, align, pointer) = match kind {
+        Kind::Calloc => (array_size(first, second), 0, 0),
+        Kind::Realloc => (second, 0, first),
+        Kind::Memalign | Kind::AlignedAlloc => (second, first, 0),
+        Kind::PosixMemalign => (argument(ctx, cookie, 2), second, first),
+        _ => (first, 0, 0),
+    };
+    Some(Pending { tid, kind: kind as u8, jumps: 0, flags: align_flags(align), sp, size, pointer })
+}
+
+/// `posix_memalign` returns an error number and stores the address.
+#[inline(always)]
+fn stored_result(error: u64, pointer: u64) -> u64 {
+    if error as u32 != 0 {
+        return 0;
+    }
+    unsafe { bpf_probe_read_user(pointer as *const u64) }.unwrap_or(0)
+}
+
+/// Byte offset in the kernel's `pt_regs` of each register, by its x86 number (rax 0 … r15 15).
+static REGISTER_OFFSETS: [u8; 16] = [80, 88, 96, 40, 152, 32, 104, 112, 72, 64, 56, 48, 24, 16, 8, 0];
+
+/// Argument `index` of the probed function, from the register that the cookie names; zero when it names none.
+#[inline(always)]
+fn argument(ctx: &ProbeContext, cookie: Cookie, index: usize) -> u64 {
+    let Some(number) = cookie.register(index) else { return 0 };
+    let offset = REGISTER_OFFSETS[(number & 15) as usize] as usize;
+    // Through the helper: the verifier allows direct loads from the context at constant offsets only.
+    unsafe { bpf_probe_read_kernel(ctx.regs.cast::<u8>().add(offset).cast::<u64>()) }.unwrap_or(0)
+}

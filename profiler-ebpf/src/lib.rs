@@ -1,0 +1,306 @@
+//! The wire: what the kernel half tells the user half, byte for byte.
+//!
+//! Everything goes through one ring buffer, in native byte order. A record is one *unit* of three words,
+//! or two units where three words do not suffice ([`Kind::words`] says which):
+//!
+//! ```text
+//!          63                56 55                                        8 7        0
+//! word 0  |              monotonic time, ns (56 bits)                      |  kind    |
+//!          63        48 47                                                          0
+//! word 1  |   flags    |                 address (48 bits)                           |
+//!          63                                             22 21                     0
+//! word 2  |               size (42 bits)                     |  thread id (22 bits)  |
+//! word 3  |               \                                                          |
+//! word 4  |                } per kind, see `Kind`                                    |
+//! word 5  |               /                                                          |
+//! ```
+//!
+//! The position in the ring is the order of events; times of two threads may be inverted by a microsecond.
+//! This library is `no_std`, has no dependency and is tested on the host.
+#![no_std]
+
+/// Version of this format; the user half refuses an object that was built for another one.
+pub const WIRE_VERSION: u32 = 1;
+
+/// Bytes of one unit.
+pub const UNIT_BYTES: usize = 24;
+
+/// Largest size a record can carry (bytes); larger requests are recorded as this one.
+pub const SIZE_LIMIT: u64 = (1 << 42) - 1;
+
+/// Lowest address that is not a user address in a record (48 bits).
+pub const ADDRESS_LIMIT: u64 = 1 << 48;
+
+const TID_BITS: u32 = 22;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $value:literal, $label:literal, $words:literal;)*) => {
+        /// What a record tells. Words not named are zero.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Kind { $($(#[$doc])* $name = $value,)* }
+
+        impl Kind {
+            /// Every kind, in the order of their numbers.
+            pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+
+            /// The kind with this number.
+            pub const fn from_u8(value: u8) -> Option<Kind> {
+                match value { $($value => Some(Kind::$name),)* _ => None }
+            }
+
+            /// The name used in traces, reports and loss counters.
+            pub const fn label(self) -> &'static str {
+                match self { $(Kind::$name => $label,)* }
+            }
+
+            /// Length of the record in words of eight bytes: 3 or 6.
+            pub const fn words(self) -> usize {
+                match self { $(Kind::$name => $words,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// `malloc` returned: word 1 address (0 when it failed), word 2 requested size.
+    Malloc = 1, "malloc", 3;
+    /// `calloc` returned: as `malloc`, size = count × element size, saturating.
+    Calloc = 2, "calloc", 3;
+    /// `realloc` returned: as `malloc`; word 3 the old address.
+    Realloc = 3, "realloc", 6;
+    /// `memalign` returned: as `malloc`; flags see [`align_flags`].
+    Memalign = 4, "memalign", 3;
+    /// `aligned_alloc` returned: as `memalign`.
+    AlignedAlloc = 5, "aligned_alloc", 3;
+    /// `posix_memalign` returned: as `memalign`; the address is the one stored through its first argument.
+    PosixMemalign = 6, "posix_memalign", 3;
+    /// `valloc` returned: as `malloc`.
+    Valloc = 7, "valloc", 3;
+    /// `pvalloc` returned: as `malloc`.
+    Pvalloc = 8, "pvalloc", 3;
+    /// `free` was entered: word 1 address.
+    Free = 9, "free", 3;
+    /// `brk` returned: word 3 the break that was asked for, word 4 the break that is.
+    Brk = 16, "brk", 6;
+    /// `mmap` returned: word 1 flags [`IN_HEAP`] and address hint, word 2 size = [`mmap_bits`], word 3 result or -errno, word 4 length,
+    /// word 5 file offset in bytes.
+    Mmap = 17, "mmap", 6;
+    /// `munmap` returned: word 1 address, word 3 result or -errno, word 4 length, word 5 time of entry, ns.
+    Munmap = 18, "munmap", 6;
+    /// `mremap` returned: word 1 old address, word 2 size = flags, word 3 result or -errno, word 4 old length, word 5 new length.
+    Mremap = 19, "mremap", 6;
+    /// `madvise` returned: word 1 address, word 2 size = advice, word 3 result or -errno, word 4 length.
+    Madvise = 20, "madvise", 6;
+    /// `mprotect` returned: word 1 address, word 2 size = protection, word 3 result or -errno, word 4 length.
+    Mprotect = 21, "mprotect", 6;
+    /// A page fault on a user address: word 1 address and flags [`FAULT_WRITE`]….
+    Fault = 32, "fault", 3;
+    /// Resident set of a process after a change: word 1 anonymous pages << 32 | file pages,
+    /// word 2 size = shared-memory pages, thread id = process id.
+    Rss = 33, "rss", 3;
+    /// A thread or process was made by the thread of word 2: word 1 the new thread id, word 2 size = clone flags (lower 32 bits).
+    Clone = 48, "clone", 3;
+    /// The thread replaced its program (`execve`): word 1 the thread id it had before, word 2 size = process id.
+    Exec = 49, "exec", 3;
+    /// A thread ended: word 1 the process id.
+    Exit = 50, "exit", 3;
+    /// The process of word 2 stopped itself and waits to be continued: word 1 the process id, flags = [`Stop`].
+    Stopped = 51, "stopped", 3;
+}
+
+/// One more than the largest number of a kind: the length of the counter tables.
+pub const KIND_SLOTS: usize = 64;
+
+/// Flag: the thread was inside a call of the malloc family (vm and fault records).
+pub const IN_HEAP: u16 = 1 << 15;
+/// Fault flag: the page was present, the access was not allowed (write to a shared or zero page).
+pub const FAULT_PROTECTION: u16 = 1 << 0;
+/// Fault flag: a write.
+pub const FAULT_WRITE: u16 = 1 << 1;
+/// Fault flag: an instruction fetch.
+pub const FAULT_EXEC: u16 = 1 << 4;
+/// Fault flag: taken by the kernel on behalf of the process (`read` into a fresh page).
+pub const FAULT_BY_KERNEL: u16 = 1 << 8;
+/// Alignment flag: the requested alignment was not a power of two (the logarithm is rounded up).
+pub const ALIGN_ODD: u16 = 1 << 6;
+
+/// Flags of an aligned allocation: bits 0–5 the base-2 logarithm of the alignment, rounded up; [`ALIGN_ODD`].
+pub const fn align_flags(align: u64) -> u16 {
+    if align <= 1 {
+        return 0;
+    }
+    let log2 = 64 - (align - 1).leading_zeros();
+    let log2 = if log2 > 63 { 63 } else { log2 as u16 };
+    if align.is_power_of_two() { log2 } else { log2 | ALIGN_ODD }
+}
+
+/// Word 2's size field of an `mmap` record: bits 0–31 flags, 32–35 protection, 36 backed by a file descriptor.
+pub const fn mmap_bits(flags: u64, prot: u64, file: bool) -> u64 {
+    (flags & 0xffff_ffff) | (prot & 0xf) << 32 | (file as u64) << 36
+}
+
+/// Base-2 logarithm of the page size the records count in (x86-64).
+pub const PAGE_SHIFT: u32 = 12;
+
+/// Word 1 of an `rss` record, from bytes: whole anonymous and file pages.
+pub const fn rss_place(anon: i64, file: i64) -> u64 {
+    ((anon as u64) >> PAGE_SHIFT) << 32 | ((file as u64) >> PAGE_SHIFT) & 0xffff_ffff
+}
+
+/// Size of an array of `count` elements; a product beyond [`SIZE_LIMIT`] is the limit, which is how a record shows it.
+pub const fn array_size(count: u64, element: u64) -> u64 {
+    if count != 0 && element > SIZE_LIMIT / count { SIZE_LIMIT } else { count * element }
+}
+
+/// Why a process stopped itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Stop {
+    /// A forked child before its first instruction: its probes are missing.
+    Child = 1,
+    /// A new program before its first instruction.
+    Exec = 2,
+    /// Executable memory was mapped from a file: it may bring an allocator.
+    Mapping = 3,
+    /// The ring is nearly full: continue it when this record has been read, for then so has all before it.
+    Full = 4,
+}
+
+impl Stop {
+    /// The reason with this number.
+    pub const fn from_u16(value: u16) -> Option<Stop> {
+        match value {
+            1 => Some(Stop::Child),
+            2 => Some(Stop::Exec),
+            3 => Some(Stop::Mapping),
+            4 => Some(Stop::Full),
+            _ => None,
+        }
+    }
+}
+
+/// State of a process in the map `TARGETS`, indexed by process id.
+pub mod target {
+    /// Not recorded.
+    pub const NONE: u32 = 0;
+    /// Recorded.
+    pub const RECORDED: u32 = 1;
+    /// Recorded; stops itself at its first return from a system call, then [`RECORDED`].
+    pub const NEWBORN: u32 = 2;
+}
+
+/// Resident bytes of one process (value of the map `SEEDS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Resident {
+    /// Anonymous memory.
+    pub anon: i64,
+    /// File-backed memory.
+    pub file: i64,
+    /// Shared memory.
+    pub shmem: i64,
+}
+
+/// Word 0.
+pub const fn head(kind: Kind, time_ns: u64) -> u64 {
+    time_ns << 8 | kind as u64
+}
+
+/// Word 1; the address is cut to 48 bits.
+pub const fn place(address: u64, flags: u16) -> u64 {
+    (address & (ADDRESS_LIMIT - 1)) | (flags as u64) << 48
+}
+
+/// Word 2; a size beyond [`SIZE_LIMIT`] is stored as the limit.
+pub const fn extent(size: u64, tid: u32) -> u64 {
+    let size = if size > SIZE_LIMIT { SIZE_LIMIT } else { size };
+    size << TID_BITS | (tid as u64 & ((1 << TID_BITS) - 1))
+}
+
+/// Kind number of word 0.
+pub const fn kind_of(word0: u64) -> u8 {
+    word0 as u8
+}
+
+/// Time of word 0, nanoseconds of the monotonic clock.
+pub const fn time_of(word0: u64) -> u64 {
+    word0 >> 8
+}
+
+/// Address of word 1.
+pub const fn address_of(word1: u64) -> u64 {
+    word1 & (ADDRESS_LIMIT - 1)
+}
+
+/// Flags of word 1.
+pub const fn flags_of(word1: u64) -> u16 {
+    (word1 >> 48) as u16
+}
+
+/// Size of word 2.
+pub const fn size_of(word2: u64) -> u64 {
+    word2 >> TID_BITS
+}
+
+/// Thread id of word 2.
+pub const fn tid_of(word2: u64) -> u32 {
+    (word2 & ((1 << TID_BITS) - 1)) as u32
+}
+
+/// What an attach cookie tells the heap probes: which call it is and which register holds which argument at the probed instruction.
+///
+/// ```text
+///  63        32 31   24 23   16 15    8 7     0
+/// |   unused   | arg 2 | arg 1 | arg 0 | kind  |      argument = register number + 1 (x86 encoding: rax 0 … r15 15), 0 = none
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// A cookie for `kind` whose arguments are in these registers (x86 numbers), in the order of the function's parameters.
+    pub const fn new(kind: Kind, registers: [Option<u8>; 3]) -> Cookie {
+        let mut bits = kind as u64;
+        let mut i = 0;
+        while i < 3 {
+            if let Some(register) = registers[i] {
+                bits |= (register as u64 + 1) << (8 + 8 * i);
+            }
+            i += 1;
+        }
+        Cookie(bits)
+    }
+
+    /// Number of the kind.
+    pub const fn kind(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Register of parameter `index`, if it was given.
+    pub const fn register(self, index: usize) -> Option<u8> {
+        match (self.0 >> (8 + 8 * index)) as u8 {
+            0 => None,
+            n => Some(n - 1),
+        }
+    }
+}
+
+/// Counters of one CPU (map `COUNTS`): what the probes did, per kind.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Counts {
+    /// Records put into the ring.
+    pub made: [u64; KIND_SLOTS],
+    /// Records that found the ring full: lost.
+    pub lost: [u64; KIND_SLOTS],
+    /// Calls inside another call of the malloc family, not recorded on purpose.
+    pub nested: u64,
+    /// Returns whose entry was not seen or was overwritten: lost calls.
+    pub unpaired: u64,
+}
+
+mod names;
+pub use names::*;
+
+#[cfg(test)]
+mod tests;

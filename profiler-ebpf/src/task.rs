@@ -1,0 +1,135 @@
+//! Which processes are recorded, and what becomes of them: births, new programs, ends, and stops on purpose.
+
+use aya_ebpf::{
+    Global,
+    helpers::bpf_send_signal_thread,
+    macros::{map, tracepoint},
+    maps::Array,
+    programs::TracePointContext,
+};
+use profiler_ebpf::{DEFAULT_PID_LIMIT, Kind, Stop, offset, place, target};
+
+use crate::{emit, heap};
+
+/// One: stop processes that need probes before they go on. Zero: never stop anything.
+#[unsafe(no_mangle)]
+static STOP: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static SYS_EXIT_RET: Global<u32> = Global::new(offset::SYS_EXIT_RET);
+#[unsafe(no_mangle)]
+static NEWTASK_PID: Global<u32> = Global::new(offset::NEWTASK_PID);
+#[unsafe(no_mangle)]
+static NEWTASK_FLAGS: Global<u32> = Global::new(offset::NEWTASK_FLAGS);
+#[unsafe(no_mangle)]
+static EXEC_OLD_PID: Global<u32> = Global::new(offset::EXEC_OLD_PID);
+
+const CLONE_VM: u64 = 0x100;
+const CLONE_THREAD: u64 = 0x10000;
+const SIGSTOP: u32 = 19;
+
+/// State of each process by its id, see [`target`].
+#[map]
+static TARGETS: Array<u32> = Array::with_max_entries(DEFAULT_PID_LIMIT, 0);
+
+/// Is the current process recorded?
+#[inline(always)]
+pub(crate) fn recorded() -> bool {
+    state(emit::current_pid()) != target::NONE
+}
+
+#[inline(always)]
+fn state(pid: u32) -> u32 {
+    match TARGETS.get_ptr(pid) {
+        Some(state) => unsafe { state.read_volatile() },
+        None => target::NONE,
+    }
+}
+
+#[inline(always)]
+fn set_state(pid: u32, state: u32) {
+    if let Some(slot) = TARGETS.get_ptr_mut(pid) {
+        unsafe { slot.write_volatile(state) }
+    }
+}
+
+/// Result of a system call, from the context of any `sys_exit_*` tracepoint.
+#[inline(always)]
+pub(crate) fn syscall_result(ctx: &TracePointContext) -> Result<u64, i32> {
+    unsafe { ctx.read_at(SYS_EXIT_RET.load() as usize) }
+}
+
+/// Stops the current process before its next user instruction and says so, if stops are wanted.
+///
+/// The signal goes before the record is seen: a SIGCONT in answer to the record must never come before the SIGSTOP.
+/// And it goes only if the record has a place: nobody would continue a process that stopped unheard.
+#[inline(always)]
+pub(crate) fn stop(reason: Stop) {
+    if STOP.load() != 0 {
+        let place = place(emit::current_pid().into(), reason as u16);
+        emit::announce(Kind::Stopped, place, || unsafe { bpf_send_signal_thread(SIGSTOP) } == 0);
+    }
+}
+
+/// A task was made; runs in its parent before the new task can run.
+#[tracepoint]
+fn task_newtask(ctx: TracePointContext) {
+    let Ok(child) = (unsafe { ctx.read_at::<u32>(NEWTASK_PID.load() as usize) }) else { return };
+    let Ok(flags) = (unsafe { ctx.read_at::<u64>(NEWTASK_FLAGS.load() as usize) }) else { return };
+    let new_process = flags & CLONE_THREAD == 0;
+    if !recorded() {
+        // The id may have belonged to a recorded process whose end the user half has not dealt with yet.
+        if new_process && state(child) != target::NONE {
+            set_state(child, target::NONE);
+        }
+        return;
+    }
+    if new_process {
+        // A child that shares the memory (vfork) has its parent's probes already.
+        let probes_missing = STOP.load() != 0 && flags & CLONE_VM == 0;
+        set_state(child, if probes_missing { target::NEWBORN } else { target::RECORDED });
+    }
+    emit::short(Kind::Clone, place(child.into(), 0), flags & 0xffff_ffff);
+}
+
+macro_rules! births {
+    ($($exit:ident)*) => {$(
+        #[tracepoint]
+        fn $exit(_ctx: TracePointContext) {
+            newborn();
+        }
+    )*};
+}
+
+// Each of these returns twice: in the parent and, as its first step in user mode, in the child.
+births! { sys_exit_clone sys_exit_clone3 sys_exit_fork sys_exit_vfork }
+
+#[inline(always)]
+fn newborn() {
+    let pid = emit::current_pid();
+    if state(pid) == target::NEWBORN {
+        set_state(pid, target::RECORDED);
+        stop(Stop::Child);
+    }
+}
+
+/// The process has a new program. If a thread other than the first called `execve`, it has taken over the process id.
+#[tracepoint]
+fn sched_process_exec(ctx: TracePointContext) {
+    if !recorded() {
+        return;
+    }
+    let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(EXEC_OLD_PID.load() as usize) }) else { return };
+    heap::forget(old_tid);
+    heap::forget(emit::current_tid());
+    emit::short(Kind::Exec, place(old_tid.into(), 0), emit::current_pid().into());
+    stop(Stop::Exec);
+}
+
+/// A thread ends.
+#[tracepoint]
+fn sched_process_exit(_ctx: TracePointContext) {
+    if recorded() {
+        heap::forget(emit::current_tid());
+        emit::short(Kind::Exit, place(emit::current_pid().into(), 0), 0);
+    }
+}

@@ -1,0 +1,299 @@
+//! Bytes of the ring → events. Total: every byte string gives events or a counted reject.
+
+use profiler_ebpf::{self as wire, Kind, Stop};
+
+use super::tasks::{Ended, Owner, Tasks};
+use crate::event::{Access, Advice, Call, Event, ProcessId, Tid, What};
+use crate::units::{Addr, Bytes, Nanos, Pages};
+
+/// Why a record gave no event. Each is a counter of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// Its length is not that of its kind.
+    Length,
+    /// No such kind.
+    Kind,
+    /// A thread that nothing was said of.
+    Thread,
+    /// Fields that no kernel half writes.
+    Fields,
+}
+
+impl Reject {
+    /// Every reason in the order of declaration, with the name that it has in a manifest.
+    pub const ALL: [(Reject, &'static str); 4] =
+        [(Reject::Length, "length"), (Reject::Kind, "kind"), (Reject::Thread, "thread"), (Reject::Fields, "fields")];
+}
+
+/// What the recorder must act upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The process stopped itself and waits to be continued.
+    Stopped {
+        /// Kernel process id.
+        pid: u32,
+        /// Why.
+        why: Stop,
+        /// Time of the stop.
+        time: Nanos,
+    },
+    /// The first thread of a process ended while others go on: the kernel drops the probes with it.
+    LeaderEnded {
+        /// Which image.
+        process: ProcessId,
+    },
+    /// An image ended.
+    Ended {
+        /// Which.
+        process: ProcessId,
+        /// Time of its last record.
+        time: Nanos,
+    },
+}
+
+/// How many records became what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records that gave an event or a signal.
+    pub decoded: u64,
+    /// Records of the launcher's own code before the first `execve`.
+    pub before_exec: u64,
+    /// Resident-set records of a process that has ended: the kernel takes its memory down.
+    pub after_end: u64,
+    /// Rejected records, in the order of [`Reject::ALL`].
+    pub rejected: [u64; Reject::ALL.len()],
+}
+
+impl Tally {
+    /// All records that were taken.
+    pub fn all(&self) -> u64 {
+        self.decoded + self.before_exec + self.after_end + self.rejected.iter().sum::<u64>()
+    }
+}
+
+/// The state that decoding needs: which thread belongs to which image, and when the recording began.
+pub struct Decoder {
+    /// Threads and images.
+    pub tasks: Tasks,
+    /// What was decoded so far.
+    pub tally: Tally,
+    begin_ns: u64,
+}
+
+type Words = [u64; 6];
+
+impl Decoder {
+    /// A decoder for a recording that began at this time of the monotonic clock.
+    pub fn new(begin_ns: u64) -> Decoder {
+        Decoder { tasks: Tasks::default(), tally: Tally::default(), begin_ns }
+    }
+
+    /// When the recording began, nanoseconds of the monotonic clock.
+    pub fn begin_ns(&self) -> u64 {
+        self.begin_ns
+    }
+
+    /// Decodes one record: appends its events, answers with what must be acted upon.
+    pub fn decode(&mut self, record: &[u8], events: &mut Vec<Event>) -> Option<Signal> {
+        match self.try_decode(record, events) {
+            Ok(signal) => signal,
+            Err(reject) => {
+                self.tally.rejected[reject as usize] += 1;
+                None
+            }
+        }
+    }
+
+    fn try_decode(&mut self, record: &[u8], events: &mut Vec<Event>) -> Result<Option<Signal>, Reject> {
+        let words = words(record)?;
+        let kind = Kind::from_u8(wire::kind_of(words[0])).ok_or(Reject::Kind)?;
+        if kind.words() * 8 != record.len() {
+            return Err(Reject::Length);
+        }
+        let time = Nanos(wire::time_of(words[0]).saturating_sub(self.begin_ns));
+        let signal = match kind {
+            Kind::Clone | Kind::Exec | Kind::Exit | Kind::Stopped => self.task(kind, &words, time, events)?,
+            Kind::Rss => {
+                let pid = wire::tid_of(words[2]);
+                match (self.tasks.leader(pid), self.tasks.owner(pid)) {
+                    (Some(process), _) => events.push(Event { time, process, tid: pid, in_heap: false, what: rss(&words) }),
+                    (None, Some(_)) => return Ok(self.skip(|tally| &mut tally.before_exec)),
+                    (None, None) => return Ok(self.skip(|tally| &mut tally.after_end)),
+                }
+                None
+            }
+            _ => {
+                let tid = wire::tid_of(words[2]);
+                let process = match self.tasks.owner(tid).ok_or(Reject::Thread)? {
+                    Owner::Image(process) => process,
+                    Owner::Launcher => return Ok(self.skip(|tally| &mut tally.before_exec)),
+                };
+                let what = what(kind, &words, self.begin_ns).ok_or(Reject::Fields)?;
+                let in_heap = is_vm(kind) && wire::flags_of(words[1]) & wire::IN_HEAP != 0;
+                events.push(Event { time, process, tid, in_heap, what });
+                None
+            }
+        };
+        self.tally.decoded += 1;
+        Ok(signal)
+    }
+
+    /// A record that is left out on purpose.
+    fn skip(&mut self, counter: impl Fn(&mut Tally) -> &mut u64) -> Option<Signal> {
+        *counter(&mut self.tally) += 1;
+        None
+    }
+
+    fn task(&mut self, kind: Kind, words: &Words, time: Nanos, events: &mut Vec<Event>) -> Result<Option<Signal>, Reject> {
+        let tid = wire::tid_of(words[2]);
+        let argument = wire::address_of(words[1]) as u32;
+        let mut push = |process, tid, what| events.push(Event { time, process, tid, in_heap: false, what });
+        match kind {
+            Kind::Clone => match self.tasks.owner(tid).ok_or(Reject::Thread)? {
+                Owner::Launcher => self.tasks.launcher(argument),
+                Owner::Image(parent) => push(parent, tid, self.cloned(argument, wire::size_of(words[2]), parent)),
+            },
+            Kind::Exec => {
+                let (pid, old_tid) = (wire::size_of(words[2]) as u32, argument);
+                let (process, ended) = self.tasks.exec(pid, old_tid);
+                let signal = ended_event(ended, old_tid, time, &mut push);
+                push(process, pid, What::Start);
+                return Ok(signal);
+            }
+            Kind::Exit => {
+                let ended = self.tasks.exit(tid);
+                let signal = ended_event(ended, tid, time, &mut push);
+                return Ok(match ended {
+                    // Not every first thread: a `vfork` child leads a process of its own while it lives in its parent's memory.
+                    Ended::Thread(process) if tid == self.tasks.images()[process as usize].pid => Some(Signal::LeaderEnded { process }),
+                    _ => signal,
+                });
+            }
+            _ => {
+                let why = Stop::from_u16(wire::flags_of(words[1])).ok_or(Reject::Fields)?;
+                return Ok(Some(Signal::Stopped { pid: argument, why, time }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn cloned(&mut self, child: Tid, flags: u64, parent: ProcessId) -> What {
+        const CLONE_VM: u64 = 0x100;
+        if flags & CLONE_VM != 0 {
+            self.tasks.add_thread(child, parent);
+            What::ThreadStart { child }
+        } else {
+            What::Fork { child, process: self.tasks.fork(child, parent) }
+        }
+    }
+}
+
+fn ended_event(ended: Ended, tid: Tid, time: Nanos, push: &mut impl FnMut(ProcessId, Tid, What)) -> Option<Signal> {
+    match ended {
+        Ended::Nothing => None,
+        Ended::Thread(process) => {
+            push(process, tid, What::ThreadEnd);
+            None
+        }
+        Ended::Image(process) => {
+            push(process, tid, What::End);
+            Some(Signal::Ended { process, time })
+        }
+    }
+}
+
+fn words(record: &[u8]) -> Result<Words, Reject> {
+    if record.len() != wire::UNIT_BYTES && record.len() != 2 * wire::UNIT_BYTES {
+        return Err(Reject::Length);
+    }
+    let mut words = [0; 6];
+    for (word, bytes) in words.iter_mut().zip(record.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(bytes.try_into().map_err(|_| Reject::Length)?);
+    }
+    Ok(words)
+}
+
+fn is_vm(kind: Kind) -> bool {
+    matches!(kind, Kind::Brk | Kind::Mmap | Kind::Munmap | Kind::Mremap | Kind::Madvise | Kind::Mprotect | Kind::Fault)
+}
+
+/// Result word of a system call: an address or length, or the negated error number.
+fn outcome(word: u64) -> Result<u64, u16> {
+    match -(word as i64) {
+        errno @ 1..=4095 => Err(errno as u16),
+        _ => Ok(word),
+    }
+}
+
+fn errno(word: u64) -> u16 {
+    outcome(word).err().unwrap_or(0)
+}
+
+fn what(kind: Kind, words: &Words, begin_ns: u64) -> Option<What> {
+    let (addr, flags, size) = (Addr(wire::address_of(words[1])), wire::flags_of(words[1]), wire::size_of(words[2]));
+    let [.., result, len, last] = *words;
+    Some(match kind {
+        Kind::Free => What::Free { ptr: addr },
+        Kind::Brk => What::Brk { asked: Addr(result), got: Addr(len) },
+        Kind::Mmap => What::Mmap {
+            hint: addr,
+            len: Bytes(len),
+            prot: (size >> 32) as u8 & 0xf,
+            flags: size as u32,
+            file: size >> 36 & 1 != 0,
+            result: outcome(result).map(Addr),
+        },
+        Kind::Munmap => What::Munmap { addr, len: Bytes(len), entered: Nanos(last.saturating_sub(begin_ns)), errno: errno(result) },
+        Kind::Mremap => What::Mremap { addr, len: Bytes(len), new_len: Bytes(last), flags: size as u32, result: outcome(result).map(Addr) },
+        Kind::Madvise => What::Madvise { addr, len: Bytes(len), advice: Advice::from_number(size as u32), errno: errno(result) },
+        Kind::Mprotect => What::Mprotect { addr, len: Bytes(len), prot: size as u8, errno: errno(result) },
+        Kind::Fault => What::Fault {
+            addr,
+            access: access(flags),
+            protection: flags & wire::FAULT_PROTECTION != 0,
+            by_kernel: flags & wire::FAULT_BY_KERNEL != 0,
+        },
+        _ => What::Alloc { call: call(kind)?, ptr: addr, size: Bytes(size), old: Addr(words[3]), align: align(kind, flags) },
+    })
+}
+
+fn rss(words: &Words) -> What {
+    What::Rss { anon: Pages(words[1] >> 32), file: Pages(words[1] & 0xffff_ffff), shmem: Pages(wire::size_of(words[2])) }
+}
+
+fn call(kind: Kind) -> Option<Call> {
+    Some(match kind {
+        Kind::Malloc => Call::Malloc,
+        Kind::Calloc => Call::Calloc,
+        Kind::Realloc => Call::Realloc,
+        Kind::Memalign => Call::Memalign,
+        Kind::AlignedAlloc => Call::AlignedAlloc,
+        Kind::PosixMemalign => Call::PosixMemalign,
+        Kind::Valloc => Call::Valloc,
+        Kind::Pvalloc => Call::Pvalloc,
+        _ => return None,
+    })
+}
+
+/// Alignment that was asked for, bytes; 0 where the call has none.
+fn align(kind: Kind, flags: u16) -> u64 {
+    match kind {
+        Kind::Memalign | Kind::AlignedAlloc | Kind::PosixMemalign => 1 << (flags & 63),
+        Kind::Valloc | Kind::Pvalloc => crate::units::PAGE,
+        _ => 0,
+    }
+}
+
+fn access(flags: u16) -> Access {
+    if flags & wire::FAULT_WRITE != 0 {
+        Access::Write
+    } else if flags & wire::FAULT_EXEC != 0 {
+        Access::Exec
+    } else {
+        Access::Read
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

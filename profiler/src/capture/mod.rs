@@ -1,0 +1,58 @@
+//! Recording: the kernel half loaded, attached and drained; bytes become [`Event`](crate::event::Event)s.
+//!
+//! ```text
+//!  object ── load ──► attach ── tracepoints, heap probes ──► ring ──► session (drains) ──► decode ──► Sink
+//!                        ▲                                               │
+//!                        └───── answer ◄── stopped processes, ends ◄─────┘
+//! ```
+//!
+//! - [`recording`]: what is recorded and how, and what is known at the end; [`session`]: one recording from beginning to end;
+//! - [`permission`]: what this machine allows; [`object`], [`fields`]: the kernel half, fitted to this kernel;
+//! - [`launch`]: a program that starts when everything is ready; [`attach`], [`detach`]: the probes;
+//! - [`decode`], [`tasks`]: records into events, threads into address spaces; [`facts`], [`notes`]: what is told beside the events;
+//! - `answer`: processes that wait for their probes; [`guard`]: lets them go on should the recorder die; [`parents`]: those who saw them wait.
+//!
+//! # Stops
+//!
+//! A process that needs probes (a forked child, a new program, a new library) and one that fills the ring faster than it is read stop
+//! themselves by SIGSTOP and say so in a record. The signal comes before the record is visible, and a stop without a place for its record
+//! does not happen: the SIGCONT in answer never comes too early, and nobody waits unheard. What users can notice: `epoll_wait` in a stopped
+//! process returns early, and its parent is told of a stopped child.
+//!
+//! # Memory
+//!
+//! Bounded by constants, except for some hundred bytes per process and what is known of each file that holds an allocator:
+//!
+//! ```text
+//! kernel  ring                                   64 MiB (--ring)
+//!         calls awaited, per thread id           (32 + 64 bytes) × at most 2^18 = 24 MiB
+//!         state per process id                   8 bytes × kernel.pid_max, at most 2^22 = 32 MiB
+//! user    events on their way to the writer      72 bytes × 16 Ki × (16 queued + 1 filling + 1 being written) = 20 MiB
+//! ```
+//!
+//! When the writer is slower than the program the queue fills, then the ring, then the program is stopped, and only where that is not
+//! possible are records lost, and counted.
+//!
+//! The unsafe code of the program is here and in `target`: system calls that the standard library does not wrap.
+#![allow(unsafe_code, reason = "fork, wait, kill, mount and the maps' plain-data promise have no safe wrapper")]
+
+mod answer;
+pub mod attach;
+pub mod decode;
+pub mod detach;
+pub mod facts;
+pub mod fields;
+pub mod guard;
+mod interrupts;
+pub mod launch;
+pub mod notes;
+pub mod object;
+pub mod parents;
+pub mod permission;
+pub mod recording;
+pub mod session;
+pub mod tasks;
+
+pub use object::Totals;
+pub use recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
+pub use session::{check, record};

@@ -1,0 +1,145 @@
+//! What this machine allows, asked before anything is loaded, so that a refusal can say what is missing and what to type.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use crate::error::{Error, Kind, Result};
+
+/// Kernel release as (major, minor).
+pub type Release = (u32, u32);
+
+/// Oldest kernel that has every feature the recorder relies on (attach cookies).
+pub const OLDEST: Release = (5, 15);
+
+const CAP_SYS_PTRACE: u32 = 19;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// One thing that recording needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: &'static str,
+    /// What was found, for a person.
+    pub found: String,
+    /// `None` when it is fine, else what is wrong and the next step, and which kind of failure it is.
+    pub problem: Option<(Kind, String)>,
+}
+
+/// Everything that recording needs, in the order in which it is needed.
+pub fn findings() -> Vec<Finding> {
+    vec![kernel(), privileges(), tracefs(), programs()]
+}
+
+/// The first problem, if there is one.
+///
+/// # Errors
+/// `NotPermitted` or `Unsupported`, with the next step.
+pub fn check() -> Result<()> {
+    match findings().into_iter().find_map(|finding| finding.problem) {
+        Some((kind, problem)) => Err(Error::new(kind, problem)),
+        None => Ok(()),
+    }
+}
+
+/// The running kernel's release.
+pub fn release() -> Release {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn kernel() -> Finding {
+    let (major, minor) = release();
+    let problem = ((major, minor) < OLDEST).then(|| {
+        (
+            Kind::Unsupported,
+            format!("this kernel is {major}.{minor}; recording needs {}.{} or newer (replay works anywhere)", OLDEST.0, OLDEST.1),
+        )
+    });
+    Finding { name: "kernel", found: format!("{major}.{minor}"), problem }
+}
+
+fn privileges() -> Finding {
+    let effective = capabilities();
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let missing: Vec<&str> = [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON"), (CAP_SYS_PTRACE, "CAP_SYS_PTRACE")]
+        .into_iter()
+        // CAP_SYS_ADMIN stands for the two younger ones, which were split from it.
+        .filter(|(bit, _)| !has(*bit) && (*bit == CAP_SYS_PTRACE || !has(CAP_SYS_ADMIN)))
+        .map(|(_, name)| name)
+        .collect();
+    let found = if missing.is_empty() { "sufficient".to_owned() } else { format!("missing {}", missing.join(", ")) };
+    let problem = (!missing.is_empty()).then(|| {
+        let text = format!(
+            "recording needs {}: run it with sudo, or once `sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep $(command -v heapcast)`",
+            missing.join(", ")
+        );
+        (Kind::NotPermitted, text)
+    });
+    Finding { name: "privileges", found, problem }
+}
+
+/// Effective capability set of this process, a bit per capability.
+fn capabilities() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+}
+
+fn tracefs() -> Finding {
+    const HOME: &str = "/sys/kernel/tracing";
+    let mounted = || [HOME, "/sys/kernel/debug/tracing"].into_iter().find(|folder| Path::new(folder).join("events").is_dir());
+    // As perf and trace-cmd do: the mount point exists on every kernel, and mounting changes nothing else.
+    if mounted().is_none() {
+        mount_tracefs(HOME);
+    }
+    match mounted() {
+        Some(folder) => Finding { name: "tracefs", found: folder.to_owned(), problem: None },
+        None => Finding {
+            name: "tracefs",
+            found: "not readable".to_owned(),
+            problem: Some((
+                Kind::NotPermitted,
+                format!("the tracing file system is not readable: as root, `mount -t tracefs tracefs {HOME}` or make it readable"),
+            )),
+        },
+    }
+}
+
+fn mount_tracefs(folder: &str) {
+    if let (Ok(kind), Ok(folder)) = (CString::new("tracefs"), CString::new(folder)) {
+        // SAFETY: the strings are terminated; a refusal is seen by the caller, who looks whether the folder is there.
+        unsafe { libc::mount(kind.as_ptr(), folder.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
+    }
+}
+
+fn programs() -> Finding {
+    let jit = std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").unwrap_or_default();
+    let found = match jit.trim() {
+        "0" => "interpreted (slow: `sysctl net.core.bpf_jit_enable=1`)",
+        "" => "unknown",
+        _ => "compiled",
+    };
+    Finding { name: "eBPF programs", found: found.to_owned(), problem: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_has_a_release() {
+        assert!(release() > (2, 6));
+    }
+
+    #[test]
+    fn every_problem_names_a_next_step() {
+        for finding in findings() {
+            if let Some((kind, text)) = finding.problem {
+                assert!(matches!(kind, Kind::NotPermitted | Kind::Unsupported), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! One recording from beginning to end: launch or attach, drain, answer stopped processes, finish.
+
+use std::time::{Duration, Instant};
+
+use profiler_ebpf::target as state;
+
+use super::attach::{self, HeapProbes};
+use super::decode::Decoder;
+use super::detach::Detaching;
+use super::facts::ProcessFacts;
+use super::guard::{self, Guard};
+use super::interrupts::Interrupts;
+use super::launch::{self, Ended, Held, Started};
+use super::notes::Notes;
+use super::object::{Object, Settings, Totals};
+use super::parents::Parents;
+use super::permission;
+use super::recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
+use crate::error::{Context, Error, Kind, Result};
+use crate::event::{Event, What};
+use crate::target::emulate::Kernel;
+use crate::target::index::Index;
+use crate::target::{process, resident};
+use crate::units::Nanos;
+
+/// Whether recording this can begin: what can be refused is refused before anything is written or started.
+///
+/// # Errors
+/// `NotPermitted`, `Unsupported`, `Target`, `Usage`.
+pub fn check(subject: &Subject) -> Result<()> {
+    permission::check()?;
+    match subject {
+        Subject::Launch(command) => launch::program(command).map(drop),
+        Subject::Attach(pid) if *pid == std::process::id() => Err(Error::new(Kind::Target, "heapcast cannot record itself")),
+        Subject::Attach(pid) if !process::is_alive(*pid) => Err(gone(*pid)),
+        Subject::Attach(_) => Ok(()),
+    }
+}
+
+fn gone(pid: u32) -> Error {
+    Error::new(Kind::Target, format!("there is no process {pid}: check the number with `ps`"))
+}
+
+/// Records until the subject ends, the time is over, or Ctrl-C.
+///
+/// # Errors
+/// `NotPermitted`, `Unsupported`, `Target`; a failing sink is no error but told in [`Recorded::stopped_by`].
+pub fn record(options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress)) -> Result<Recorded> {
+    check(&options.subject)?;
+    // Both children are forked while this process is still small: the kernel counts a launcher's resident memory into `ru_maxrss`.
+    let guard = if options.stops() { Guard::start() } else { None };
+    let held = match &options.subject {
+        Subject::Launch(command) => Some(launch::hold(command)?),
+        Subject::Attach(_) => None,
+    };
+    // After the fork: the program keeps the limit that it was given.
+    attach::allow_many_probes();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context(Kind::Failed, "cannot start the event loop")?;
+    runtime.block_on(async {
+        let mut session = Session::prepare(options, guard)?;
+        let outcome = match session.begin(&options.subject, held) {
+            Ok(()) => session.run(options, sink, progress).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(stopped_by) => session.finish(stopped_by, sink),
+            Err(error) => {
+                // Nobody else would continue what has stopped for this recorder.
+                session.let_go(sink, &mut None)?;
+                Err(error)
+            }
+        }
+    })
+}
+
+/// Events handed over at once.
+const BATCH: usize = 16 * 1024;
+/// The ring is looked at this often: a wake-up by the kernel would cost the target three times as much per record.
+const POLL: Duration = Duration::from_millis(1);
+/// Progress, and processes whose end was not seen, are looked at this often.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) struct Session {
+    pub(super) object: Object,
+    pub(super) heap: HeapProbes,
+    pub(super) index: Index,
+    pub(super) decoder: Decoder,
+    pub(super) guard: Option<Guard>,
+    pub(super) parents: Parents,
+    started: Option<Started>,
+    attached: Option<u32>,
+    pub(super) follow: bool,
+    pub(super) processes: Vec<ProcessFacts>,
+    pub(super) batch: Vec<Event>,
+    pub(super) notes: Notes,
+    pub(super) changed: bool,
+}
+
+impl Session {
+    fn prepare(options: &Options, guard: Option<Guard>) -> Result<Session> {
+        let settings = Settings {
+            ring_bytes: options.ring.0.clamp(1 << 16, 1 << 31).next_power_of_two() as u32,
+            rss_step_bytes: options.rss_step.0,
+            stop: options.stops(),
+        };
+        let mut object = Object::load(&settings)?;
+        let heap = HeapProbes::new(&mut object.ebpf)?;
+        let missing = attach::tracepoints(&mut object.ebpf)?;
+        let mut notes = Notes::default();
+        missing.iter().for_each(|name| notes.push(format!("This kernel has no tracepoint {name}: what it tells was not recorded.")));
+        Ok(Session {
+            object,
+            heap,
+            index: Index::new(Kernel::running()?),
+            decoder: Decoder::new(monotonic_ns()),
+            guard,
+            parents: Parents::default(),
+            started: None,
+            attached: None,
+            follow: options.follow,
+            processes: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
+            notes,
+            changed: true,
+        })
+    }
+
+    fn begin(&mut self, subject: &Subject, held: Option<Held>) -> Result<()> {
+        if let Subject::Attach(pid) = subject {
+            return self.attach_to(*pid);
+        }
+        if let Some(held) = held {
+            self.decoder.tasks.launcher(held.pid);
+            self.target(held.pid, state::RECORDED)?;
+            self.started = Some(held.release()?);
+        }
+        Ok(())
+    }
+
+    fn attach_to(&mut self, pid: u32) -> Result<()> {
+        if let Ok(What::Rss { anon, file, shmem }) = resident::rss(pid) {
+            self.object.seed(pid, anon, file, shmem)?;
+        }
+        // Selected first: a thread that starts from now on is seen, one that exists is listed.
+        self.target(pid, state::RECORDED)?;
+        let threads = process::threads(pid).map_err(|_| gone(pid))?;
+        let image = self.decoder.tasks.attach(pid, &threads);
+        self.attached = Some(pid);
+        self.sync_processes();
+        let now = self.now();
+        self.batch.push(Event { time: now, process: image, tid: pid, in_heap: false, what: What::Start });
+        self.snapshot(image, pid, now);
+        self.probe(image)?;
+        if self.processes[image as usize].exe.is_empty() {
+            self.notes.push(format!("Process {pid} has no readable executable: it may be a kernel thread."));
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress)) -> Result<StoppedBy> {
+        let begun = Instant::now();
+        let mut interrupts = Interrupts::new()?;
+        let mut looked = begun;
+        loop {
+            let busy = self.drain();
+            let look = looked.elapsed() >= LOOK;
+            if let Err(error) = self.hand_over(sink, look) {
+                return Ok(StoppedBy::Sink(error));
+            }
+            if look {
+                looked = Instant::now();
+                self.report(begun, progress);
+            }
+            if !busy && self.is_over(look) {
+                return Ok(StoppedBy::End);
+            }
+            if !busy && look {
+                self.continue_parents();
+            }
+            if options.duration.is_some_and(|duration| begun.elapsed() >= duration) {
+                return Ok(StoppedBy::Duration);
+            }
+            if interrupts.arrived(if busy { Duration::ZERO } else { POLL }).await {
+                return Ok(StoppedBy::Interrupt);
+            }
+        }
+    }
+
+    /// Takes records until the ring is empty or a batch is full. `true` when there may be more.
+    fn drain(&mut self) -> bool {
+        while self.batch.len() < BATCH {
+            let Some(record) = self.object.ring.next() else { return false };
+            let signal = self.decoder.decode(&record, &mut self.batch);
+            drop(record);
+            if let Some(signal) = signal {
+                self.answer(signal);
+            }
+        }
+        true
+    }
+
+    fn hand_over(&mut self, sink: &mut dyn Sink, even_if_small: bool) -> Result<()> {
+        if self.batch.len() < BATCH && !even_if_small {
+            return Ok(());
+        }
+        self.sync_processes();
+        if std::mem::take(&mut self.changed) {
+            sink.processes(&self.processes);
+        }
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        sink.events(std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH)))
+    }
+
+    fn report(&self, begun: Instant, progress: &mut dyn FnMut(Progress)) {
+        let totals = self.object.totals();
+        progress(Progress { elapsed: begun.elapsed(), made: totals.all_made(), lost: totals.all_lost(), processes: self.processes.len() });
+    }
+
+    /// Whether everything that is recorded has ended. A `look` also finds what ended without a record of it, which may have been lost.
+    fn is_over(&self, look: bool) -> bool {
+        // The last record comes a moment before the kernel has the program's status and totals.
+        let reapable = self.started.as_ref().is_none_or(Started::has_ended);
+        (reapable && !self.decoder.tasks.any_alive()) || (look && self.all_gone())
+    }
+
+    fn all_gone(&self) -> bool {
+        let first = self.started.as_ref().map(|started| started.pid).or(self.attached);
+        let images = self.decoder.tasks.images().iter().map(|image| image.pid);
+        !first.into_iter().chain(images.filter(|pid| self.decoder.tasks.leader(*pid).is_some())).any(process::is_alive)
+    }
+
+    fn continue_parents(&mut self) {
+        for pid in self.parents.stuck(|pid| process::state(pid) == Some('T')) {
+            guard::resume(pid);
+            self.notes.push(format!("Process {pid} stopped itself when it saw a child stopped for the recorder; it was continued."));
+        }
+    }
+
+    fn finish(mut self, mut stopped_by: StoppedBy, sink: &mut dyn Sink) -> Result<Recorded> {
+        let mut failure = None;
+        self.let_go(sink, &mut failure)?;
+        let totals = self.settle(sink, &mut failure);
+        if let Some(error) = failure
+            && !matches!(stopped_by, StoppedBy::Sink(_))
+        {
+            stopped_by = StoppedBy::Sink(error);
+        }
+        let ending = self.launched_ending()?;
+        for facts in self.processes.iter_mut().filter(|facts| facts.ended.is_none()) {
+            facts.faults = process::minflt_majflt(facts.pid).ok().map(|totals| facts.faults_up_to(totals));
+        }
+        Ok(Recorded {
+            totals,
+            tally: self.decoder.tally,
+            processes: self.processes,
+            stopped_by,
+            ending,
+            notes: self.notes.sentences(),
+            detaching: Detaching::begin((self.object, self.heap)),
+        })
+    }
+
+    /// Deselects what is still alive, continues what still waits, and takes the last records. Where the sink fails, records are taken and
+    /// answered all the same.
+    fn let_go(&mut self, sink: &mut dyn Sink, failure: &mut Option<Error>) -> Result<()> {
+        // Children that were being born appear in the first round and are let go in the second.
+        for _ in 0..2 {
+            let pids: Vec<u32> =
+                self.processes.iter().map(|facts| facts.pid).filter(|pid| self.decoder.tasks.leader(*pid).is_some()).collect();
+            for pid in pids {
+                self.target(pid, state::NONE)?;
+            }
+            self.take_all(sink, failure);
+            self.sync_processes();
+        }
+        Ok(())
+    }
+
+    /// Waits until every record that was begun is taken: one may be finished a moment after the end, and holds back those behind it.
+    /// The counters are read while they agree; what a thread still adds later is no part of the recording.
+    fn settle(&mut self, sink: &mut dyn Sink, failure: &mut Option<Error>) -> Totals {
+        let begun = Instant::now();
+        loop {
+            let totals = self.object.totals();
+            if self.decoder.tally.all() >= totals.all_made() || begun.elapsed() >= LOOK {
+                return totals;
+            }
+            std::thread::sleep(POLL);
+            self.take_all(sink, failure);
+        }
+    }
+
+    fn take_all(&mut self, sink: &mut dyn Sink, failure: &mut Option<Error>) {
+        let mut more = true;
+        while more {
+            more = self.drain();
+            *failure = failure.take().or_else(|| self.hand_over(sink, true).err());
+            self.batch.clear();
+        }
+    }
+
+    /// How the launched program ended, if it has.
+    fn launched_ending(&mut self) -> Result<Option<Ended>> {
+        let Some(started) = &mut self.started else { return Ok(None) };
+        let totals = process::minflt_majflt(started.pid).ok();
+        let ended = started.reap();
+        if self.processes.is_empty()
+            && let Some(cause) = started.exec_error()
+        {
+            return Err(Error::new(Kind::Target, format!("the program could not be executed: {cause}")));
+        }
+        let pid = started.pid;
+        if let Some(last) = self.processes.iter_mut().rev().find(|facts| facts.pid == pid) {
+            last.ending = ended.map(|ended| ended.ending.to_string());
+            last.max_rss = ended.map(|ended| ended.max_rss);
+            last.faults = totals.map(|totals| last.faults_up_to(totals));
+        }
+        Ok(ended)
+    }
+
+    pub(super) fn target(&mut self, pid: u32, state: u32) -> Result<()> {
+        self.object.set_target(pid, state)
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(monotonic_ns().saturating_sub(self.decoder.begin_ns()))
+    }
+}
+
+/// The clock of the kernel half, nanoseconds.
+fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` outlives the call, which cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

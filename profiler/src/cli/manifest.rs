@@ -1,0 +1,113 @@
+//! From what the recorder knows to the manifest of the trace.
+
+use std::collections::BTreeMap;
+
+use super::record::unix_seconds;
+use crate::capture::decode::Reject;
+use crate::capture::facts::ProcessFacts;
+use crate::capture::{Options, Recorded, Subject};
+use crate::target::allocator::Allocator;
+use crate::trace::manifest::{AllocatorFound, Counts, Host, KindCounts, Manifest, Mode, Process};
+
+/// What can be said before the recording begins.
+pub(super) fn begin(options: &Options) -> Manifest {
+    let (mode, command) = match &options.subject {
+        Subject::Launch(command) => (Mode::Launched, command.iter().map(|part| part.to_string_lossy().into_owned()).collect()),
+        Subject::Attach(pid) => (Mode::Attached, vec![format!("pid {pid}")]),
+    };
+    let mut settings = BTreeMap::from([
+        ("ring_bytes".to_owned(), options.ring.0.to_string()),
+        ("rss_step_bytes".to_owned(), options.rss_step.0.to_string()),
+        ("follow".to_owned(), options.follow.to_string()),
+    ]);
+    if let Some(duration) = options.duration {
+        settings.insert("duration_ns".to_owned(), duration.as_nanos().to_string());
+    }
+    Manifest {
+        heapcast: env!("CARGO_PKG_VERSION").to_owned(),
+        created: unix_seconds(),
+        mode,
+        command,
+        options: settings,
+        host: host(),
+        ..Manifest::default()
+    }
+}
+
+/// Adds what is known at the end.
+pub(super) fn complete(manifest: &mut Manifest, recorded: &Recorded) {
+    manifest.processes = recorded.processes.iter().map(process).collect();
+    manifest.counts = counts(recorded);
+    manifest.notes.extend(recorded.notes.iter().cloned());
+    manifest.complete = true;
+}
+
+fn counts(recorded: &Recorded) -> Counts {
+    let totals = &recorded.totals;
+    let kinds = totals.made.iter().zip(&totals.lost).filter(|(made, lost)| made.1 + lost.1 > 0);
+    let tally = &recorded.tally;
+    let rejected = Reject::ALL.into_iter().zip(tally.rejected).filter(|(_, count)| *count > 0);
+    Counts {
+        kinds: kinds.map(|(made, lost)| (made.0.to_owned(), KindCounts { made: made.1, lost: lost.1 })).collect(),
+        nested: totals.nested,
+        unpaired: totals.unpaired,
+        decoded: tally.decoded,
+        before_exec: tally.before_exec,
+        after_end: tally.after_end,
+        rejected: rejected.map(|((_, name), count)| (name.to_owned(), count)).collect(),
+    }
+}
+
+/// One process image.
+pub(super) fn process(facts: &ProcessFacts) -> Process {
+    Process {
+        id: facts.id,
+        pid: facts.pid,
+        parent: facts.parent,
+        exe: facts.exe.clone(),
+        comm: facts.comm.clone(),
+        cmdline: facts.cmdline.clone(),
+        started_ns: facts.started.0,
+        ended_ns: facts.ended.map(|time| time.0),
+        ending: facts.ending.clone(),
+        allocators: facts.allocators.iter().map(|found| allocator(found)).collect(),
+        minor_faults: facts.faults.map(|(minor, _)| minor),
+        max_rss: facts.max_rss.map(|peak| peak.0),
+        major_faults: facts.faults.map(|(_, major)| major),
+        environment: facts.environment.iter().filter_map(|variable| variable.split_once('=')).map(owned).collect(),
+    }
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn allocator(found: &Allocator) -> AllocatorFound {
+    AllocatorFound {
+        name: found.name.clone(),
+        version: found.version.clone(),
+        path: found.path.clone(),
+        build_id: found.build_id.clone(),
+        probes: found.probes.len() as u32,
+        stepped: found.probes.iter().filter(|probe| probe.point.stepped).map(|probe| probe.symbol.clone()).collect(),
+        skipped: found.skipped.iter().map(|(symbol, reason)| format!("{symbol}: {reason}")).collect(),
+    }
+}
+
+fn host() -> Host {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let memory = read("/proc/meminfo").and_then(|text| {
+        let kib: u64 = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    });
+    let thp =
+        read("/sys/kernel/mm/transparent_hugepage/enabled").and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned()));
+    Host {
+        kernel: read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
+        arch: Some(std::env::consts::ARCH.to_owned()),
+        cpus: std::thread::available_parallelism().ok().map(|count| count.get() as u32),
+        page_size: Some(crate::units::PAGE),
+        thp,
+        memory_total: memory,
+    }
+}

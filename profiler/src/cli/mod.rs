@@ -1,0 +1,79 @@
+//! The command line: one file per subcommand. Only this stage sees all the others.
+
+mod census;
+mod doctor;
+mod inspect;
+mod manifest;
+mod output;
+mod policies;
+mod progress;
+mod record;
+mod replay;
+mod run;
+mod study;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Kind, Result};
+
+/// Record what a program asks of its memory, and see what it would hold under another allocator.
+#[derive(Parser)]
+#[command(name = "heapcast", version, max_term_width = 110, after_help = exit_codes())]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Record a program, replay the recording against policies, and write the report: all in one step
+    Run(run::Args),
+    /// Record a program or a running process into a trace
+    Record(record::Args),
+    /// Replay a trace against policies: tables and report; no privileges needed
+    Replay(replay::Args),
+    /// Show what is in a trace: counts, losses, allocators found, sizes, lifetimes
+    Inspect(inspect::Args),
+    /// List the allocator models, or the settings of one
+    Policies(policies::Args),
+    /// Show what this machine allows
+    Doctor(doctor::Args),
+}
+
+fn exit_codes() -> String {
+    let codes = Kind::ALL.iter().map(|(_, code, meaning)| format!("{code} {meaning}"));
+    let codes: Vec<String> = std::iter::once("0 done".to_owned()).chain(codes).collect();
+    format!("Exit codes: {}", codes.join("; "))
+}
+
+/// Runs the program: parses the command line, does what it says, prints an error if there is one.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap knows where each text belongs: help to stdout, complaints to stderr.
+            let written = error.print();
+            return ExitCode::from(if error.use_stderr() || written.is_err() { Kind::Usage.exit_code() } else { 0 });
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("heapcast: {error}");
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Policies(args) => policies::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}

@@ -1,0 +1,162 @@
+//! `heapcast replay`: a trace against policies.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::ScopedJoinHandle;
+
+use super::census::Census;
+use super::progress::Talk;
+use super::{output, study};
+use crate::error::{Context, Error, Kind, Result};
+use crate::event::ProcessId;
+use crate::model::REGISTRY;
+use crate::replay::engine::Run;
+use crate::replay::outcome::Outcome;
+use crate::replay::policy::Policy;
+use crate::replay::recorded::{Facts, Recording};
+use crate::trace::Reader;
+use crate::vm::thp;
+use crate::workload::Op;
+
+/// What to replay and how to show it; shared by `replay` and `run`.
+#[derive(clap::Args, Clone)]
+pub(super) struct Choice {
+    /// Policy to replay against, such as brk-only:trim_threshold=1M or mmap-only+thp=always; may be given several times;
+    /// `heapcast policies` lists the names [default: every model]
+    #[arg(short, long = "policy", value_name = "SPEC")]
+    policies: Vec<String>,
+    /// Process of the recording to study: its number, pid or name [default: the one that held most memory]
+    #[arg(long, value_name = "WHICH")]
+    process: Option<String>,
+    /// Replace existing results
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Print the study as JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Folder of the trace
+    trace: PathBuf,
+    /// Folder for the report [default: TRACE with .report at its end]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let policies = policies(&args.choice)?;
+    let folder = args.output.clone().unwrap_or_else(|| args.trace.with_extension("report"));
+    // The trace first: a wrong name must not leave an empty folder behind.
+    Reader::open(&args.trace)?;
+    output::prepare(&folder, args.choice.force)?;
+    replay(&args.trace, &folder, &policies, &args.choice)
+}
+
+/// The policies that were asked for, or the default set. `recorded` is always part of a report and not in the list.
+///
+/// # Errors
+/// `Usage` for a SPEC that is not understood.
+pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
+    let specs: Vec<&str> = match choice.policies.as_slice() {
+        [] => REGISTRY.iter().map(|spec| spec.id).collect(),
+        given => given.iter().map(String::as_str).collect(),
+    };
+    let parsed = specs.into_iter().map(Policy::parse).collect::<Result<Vec<_>>>()?;
+    Ok(parsed.into_iter().filter(|policy| !policy.is_recorded()).collect())
+}
+
+/// Replays the trace, writes the report into `folder` and prints the result.
+///
+/// # Errors
+/// `Trace`, `Output`, `Usage` for a process that is not in the trace.
+pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &Choice) -> Result<()> {
+    let talk = Talk::new(choice.quiet);
+    let census = Census::take(trace, talk)?;
+    let selected = census.select(choice.process.as_deref())?;
+    let replayed = drive(trace, selected, machine(&census), policies, talk)?;
+    let study = study::build(&census, selected, replayed);
+    reports::write(folder, &study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
+    let page = folder.join("report.html");
+    if choice.json {
+        let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;
+        output::print(&(text + "\n"))?;
+    } else {
+        output::print(&reports::terminal(&study, output::width()))?;
+    }
+    talk.say(&format!("report: {}", page.display()));
+    Ok(())
+}
+
+/// The recorded machine's huge-page mode; where it is not known, the kernel's default.
+pub(super) fn machine(census: &Census) -> thp::Mode {
+    census.manifest.host.thp.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default()
+}
+
+/// What the replay of a trace gave.
+pub(super) struct Replayed {
+    /// What the recording itself says.
+    pub(super) facts: Facts,
+    /// The policies in the order they were given.
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+/// Operations handed over at once; with the length of the lines this bounds the memory of a replay.
+const CHUNK: usize = 1 << 15;
+const LINE: usize = 4;
+
+/// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
+pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, policies: &[Policy], talk: Talk) -> Result<Replayed> {
+    let runs = policies.iter().map(|policy| Run::new(policy, machine)).collect::<Result<Vec<_>>>()?;
+    let mut reader = Reader::open(trace)?;
+    let bar = talk.reading(reader.bytes_total(), "replaying");
+    std::thread::scope(|scope| {
+        let (lines, workers): (Vec<_>, Vec<_>) = runs
+            .into_iter()
+            .map(|run| {
+                let (line, incoming) = sync_channel::<Arc<[Op]>>(LINE);
+                (line, scope.spawn(move || work(run, &incoming)))
+            })
+            .unzip();
+        let mut recording = Recording::new(selected, machine);
+        let mut ops = Vec::with_capacity(CHUNK);
+        let hand_over = |ops: &mut Vec<Op>| {
+            let chunk: Arc<[Op]> = ops.drain(..).collect();
+            // A worker that has died is found when it is joined.
+            lines.iter().for_each(|line| line.send(chunk.clone()).unwrap_or_default());
+        };
+        while let Some(batch) = reader.next_batch() {
+            for event in batch {
+                recording.feed(event, &mut ops);
+                if ops.len() >= CHUNK {
+                    hand_over(&mut ops);
+                }
+            }
+            bar.set_position(reader.bytes_read());
+        }
+        let facts = recording.finish(&mut ops);
+        hand_over(&mut ops);
+        drop(lines);
+        bar.finish_and_clear();
+        let outcomes = workers.into_iter().map(join).collect::<Result<Vec<_>>>()?;
+        Ok(Replayed { facts, outcomes })
+    })
+}
+
+fn work(mut run: Run, incoming: &Receiver<Arc<[Op]>>) -> Outcome {
+    for chunk in incoming {
+        run.feed(&chunk);
+    }
+    run.finish()
+}
+
+fn join(worker: ScopedJoinHandle<'_, Outcome>) -> Result<Outcome> {
+    worker.join().map_err(|_| Error::new(Kind::Failed, "the replay of a policy has died: this is a defect of heapcast"))
+}

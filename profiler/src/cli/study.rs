@@ -1,0 +1,199 @@
+//! From a census and a replay to the study that is reported.
+
+use reports::study as report;
+use reports::study::Study;
+
+use super::census::Census;
+use super::replay::Replayed;
+use crate::event::ProcessId;
+use crate::metrics::Point;
+use crate::replay::fidelity;
+use crate::replay::outcome::{Outcome, Readings};
+use crate::replay::recorded::Facts;
+use crate::trace::manifest::{Mode, Process};
+use crate::units::Bytes;
+use crate::vm::Syscall;
+
+/// The study of one process.
+pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
+    let Replayed { facts, outcomes } = replayed;
+    let measured = with_kernel_totals(&facts, census.manifest.processes.get(selected as usize));
+    let fidelity = fidelity::rows(&measured, &facts.recorded, None);
+    let mut policies = vec![policy(&measured), policy(&facts.recorded)];
+    policies.extend(outcomes.iter().map(policy));
+    Study {
+        version: report::STUDY_VERSION,
+        heapcast: env!("CARGO_PKG_VERSION").to_owned(),
+        recording: recording(census, selected, &facts, &outcomes),
+        policies,
+        fidelity: fidelity.into_iter().map(fidelity_row).collect(),
+        sizes: facts.sizes.iter().map(size_row).collect(),
+        lifetimes: facts.lifetimes.iter().map(lifetime_row).collect(),
+    }
+}
+
+/// The kernel's own totals stand above counted events, where they are known.
+fn with_kernel_totals(facts: &Facts, process: Option<&Process>) -> Outcome {
+    let mut measured = facts.measured.clone();
+    if let Some(minor) = process.and_then(|process| process.minor_faults) {
+        measured.minor_faults = Readings::certain(minor);
+    }
+    measured.major_faults = process.and_then(|process| process.major_faults);
+    measured
+}
+
+fn policy(outcome: &Outcome) -> report::PolicyResult {
+    let bytes = |value: Option<Bytes>| value.map(|bytes| bytes.0);
+    let calls = |kind| Some(outcome.calls.of(kind));
+    report::PolicyResult {
+        policy: outcome.policy.clone(),
+        source: outcome.source.to_string(),
+        peak_rss_bytes: outcome.peak_rss.map(|peak| peak.expected.0),
+        peak_rss_low_bytes: outcome.peak_rss.map(|peak| peak.low.0),
+        peak_rss_high_bytes: outcome.peak_rss.map(|peak| peak.high.0),
+        mean_rss_bytes: bytes(outcome.mean_rss),
+        final_rss_bytes: bytes(outcome.final_rss),
+        peak_live_bytes: Some(outcome.peak_live.0),
+        peak_mapped_bytes: Some(outcome.peak_mapped.0),
+        minor_faults: Some(outcome.minor_faults.expected),
+        minor_faults_low: Some(outcome.minor_faults.low),
+        minor_faults_high: Some(outcome.minor_faults.high),
+        major_faults: outcome.major_faults,
+        brk_calls: calls(Syscall::Brk),
+        mmap_calls: calls(Syscall::Mmap),
+        munmap_calls: calls(Syscall::Munmap),
+        mremap_calls: calls(Syscall::Mremap),
+        madvise_calls: calls(Syscall::Madvise),
+        returned_bytes: bytes(outcome.returned),
+        timeline: outcome.timeline.iter().map(|point| time_point(point, outcome)).collect(),
+    }
+}
+
+fn time_point(point: &Point, outcome: &Outcome) -> report::TimePoint {
+    report::TimePoint {
+        time_ns: point.time.0,
+        rss_bytes: Some(point.rss.0),
+        live_bytes: Some(point.live.0),
+        mapped_bytes: Some(point.mapped.0),
+        minor_faults: Some(point.minor_faults),
+        returned_bytes: outcome.returned.map(|_| point.returned.0),
+    }
+}
+
+fn fidelity_row(row: fidelity::Row) -> report::FidelityRow {
+    report::FidelityRow { metric: row.metric.to_owned(), recorded: row.recorded, replayed: row.replayed, error: row.error }
+}
+
+fn size_row(class: &crate::metrics::SizeClass) -> report::SizeRow {
+    report::SizeRow {
+        from_bytes: class.from.0,
+        to_bytes: class.to.0,
+        count: class.count,
+        total_bytes: class.total.0,
+        live_at_peak_bytes: class.live_at_peak.0,
+    }
+}
+
+fn lifetime_row(class: &crate::metrics::LifetimeClass) -> report::LifetimeRow {
+    report::LifetimeRow { from_ns: class.from.0, to_ns: class.to.map(|to| to.0), count: class.count, total_bytes: class.total.0 }
+}
+
+fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Outcome]) -> report::Recording {
+    let manifest = &census.manifest;
+    let process = manifest.processes.get(selected as usize).cloned().unwrap_or_default();
+    let count = census.counts.get(&selected).cloned().unwrap_or_default();
+    let named = |name: &str, count: u64| report::KindCount { name: name.to_owned(), count };
+    let host = &manifest.host;
+    report::Recording {
+        command: manifest.command.clone(),
+        pid: process.pid,
+        exe: process.exe.clone(),
+        mode: match manifest.mode {
+            Mode::Launched => "launched".to_owned(),
+            Mode::Attached => "attached".to_owned(),
+        },
+        started_unix_s: manifest.created,
+        duration_ns: facts.duration.0,
+        ending: process.ending.clone().unwrap_or_else(|| match process.ended_ns {
+            Some(_) => "ended".to_owned(),
+            None => "recording stopped".to_owned(),
+        }),
+        kernel: host.kernel.clone().unwrap_or_default(),
+        arch: host.arch.clone().unwrap_or_default(),
+        cpus: host.cpus.unwrap_or(0),
+        thp: host.thp.clone().unwrap_or_default(),
+        allocators: process.allocators.iter().map(allocator).collect(),
+        events: count.kinds.iter().map(|(name, count)| named(name, *count)).collect(),
+        lost: lost(census),
+        set_aside: facts.books.set_aside.iter().map(|(reason, count)| named(reason, *count)).collect(),
+        processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
+        notes: notes(census, &process, facts, outcomes),
+    }
+}
+
+fn allocator(found: &crate::trace::manifest::AllocatorFound) -> report::AllocatorFound {
+    report::AllocatorFound { name: found.name.clone(), version: found.version.clone(), path: found.path.clone() }
+}
+
+fn process_row(census: &Census, id: ProcessId, selected: ProcessId) -> report::ProcessRow {
+    let count = &census.counts[&id];
+    report::ProcessRow {
+        id,
+        pid: census.manifest.processes.get(id as usize).map_or(0, |process| process.pid),
+        exe: census.name(id),
+        heap_calls: count.heap_calls,
+        peak_rss_bytes: count.peak_rss.map(|bytes| bytes.0),
+        selected: id == selected,
+    }
+}
+
+/// Losses of the whole recording: a lost event of one process cannot be told from one of another.
+fn lost(census: &Census) -> Vec<report::KindCount> {
+    let counts = &census.manifest.counts;
+    let kinds = counts.kinds.iter().map(|(name, kind)| (name.clone(), kind.lost));
+    let others = [("calls without a matching entry or return".to_owned(), counts.unpaired)];
+    let rejected = counts.rejected.iter().map(|(reason, count)| (format!("records rejected: {reason}"), *count));
+    kinds.chain(others).chain(rejected).filter(|(_, count)| *count > 0).map(|(name, count)| report::KindCount { name, count }).collect()
+}
+
+/// What the reader must know, in full sentences, the gravest first.
+fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(census.damage.iter().map(|damage| format!("The trace is incomplete: {damage}.")));
+    if !census.manifest.complete && census.damage.is_none() {
+        notes.push(
+            "The recording did not end in an orderly way; what it had written is here, what it had counted as lost is unknown.".to_owned(),
+        );
+    }
+    notes.extend(census.manifest.notes.iter().cloned());
+    if process.allocators.is_empty() {
+        let what = "No allocator with symbols was found in this process: calls of the malloc family were not recorded, only system calls and faults. \
+                    The models had nothing to place, so that their rows show the rest of the process only.";
+        notes.push(what.to_owned());
+    }
+    for stepped in process.allocators.iter().filter(|allocator| !allocator.stepped.is_empty()) {
+        notes.push(format!("Recording was slow in {}: {} had to be single-stepped.", stepped.path, stepped.stepped.join(", ")));
+    }
+    let known = process.allocators.iter().map(|allocator| allocator.name.as_str()).find(|name| !is_modelled(name));
+    if let Some(name) = known {
+        notes.push(format!(
+            "There is no model of {name} yet, so the allocator that really ran is not simulated: `placements` is unknown, and the self-check \
+             covers the page model (the recorded placements), not a model."
+        ));
+    }
+    let books = &facts.books;
+    if books.implicitly_freed > 0 {
+        notes.push(format!("{} blocks were taken as freed because their address was given out again.", books.implicitly_freed));
+    }
+    if books.adopted > 0 {
+        notes.push(format!("{} blocks were older than the recording and appear when they were resized.", books.adopted));
+    }
+    for outcome in outcomes.iter().filter(|outcome| outcome.refused > 0) {
+        notes.push(format!("{} could not provide {} blocks: the simulated system refused.", outcome.policy, outcome.refused));
+    }
+    notes
+}
+
+fn is_modelled(name: &str) -> bool {
+    crate::model::REGISTRY.iter().any(|spec| spec.id == name)
+}

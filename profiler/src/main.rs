@@ -1,0 +1,5 @@
+//! The `heapcast` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    profiler::cli::main()
+}

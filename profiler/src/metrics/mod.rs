@@ -1,0 +1,7 @@
+//! Measures: what is read off a run while it goes, in bounded memory.
+
+mod histogram;
+mod meter;
+
+pub use histogram::{Blocks, LifetimeClass, SizeClass};
+pub use meter::{Meter, Point};

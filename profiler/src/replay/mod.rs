@@ -1,0 +1,19 @@
+//! Replay: a workload driven through a policy, and through the page model as it was recorded.
+//!
+//! ```text
+//! policy     SPEC → model, settings, huge-page mode
+//! engine     Op* × policy → Outcome, in three readings at once
+//! recorded   Event* → Op*, and the outcomes `recorded` and `measured`
+//! outcome    what a policy did          fidelity   one outcome against another
+//! ```
+
+pub mod engine;
+pub mod fidelity;
+pub mod outcome;
+pub mod policy;
+pub mod recorded;
+
+pub use engine::Run;
+pub use outcome::{Outcome, Source};
+pub use policy::Policy;
+pub use recorded::{Facts, Recording};

@@ -1,0 +1,221 @@
+//! A policy: an allocator model with its settings, and the kernel's huge-page mode.
+//!
+//! ```text
+//! SPEC     NAME[@VERSION][:key=value[,key=value…]][+thp=always|madvise|never]
+//!          env:VARIABLE=value[ VARIABLE=value…][+thp=…]              the real knobs, as one would set them
+//!          recorded                                                  the recorded placements themselves
+//! value    a whole number, with K, M or G (powers of 1024) where it counts bytes
+//! ```
+
+use crate::error::{Error, Kind, Result};
+use crate::model::{AllocatorModel, ModelSpec, REGISTRY, Settings, Tunable, Unit};
+use crate::units::Bytes;
+use crate::vm::thp;
+use std::fmt;
+
+/// A SPEC that was understood. Displays as it was given.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    text: String,
+    /// `None`: the recorded placements.
+    model: Option<(&'static ModelSpec, Settings)>,
+    thp: Option<thp::Mode>,
+}
+
+/// The name of the policy that is no model.
+const RECORDED: &str = "recorded";
+
+impl Policy {
+    /// Understands a SPEC, or says what it does not know and what comes nearest.
+    pub fn parse(text: &str) -> Result<Policy> {
+        Policy::among(text, REGISTRY)
+    }
+
+    /// The policy that is the recorded placements.
+    pub fn recorded() -> Policy {
+        Policy { text: RECORDED.to_owned(), model: None, thp: None }
+    }
+
+    /// Whether it is the recorded placements, which no model replays.
+    pub fn is_recorded(&self) -> bool {
+        self.model.is_none()
+    }
+
+    /// Its model.
+    pub fn model(&self) -> Option<&'static ModelSpec> {
+        self.model.as_ref().map(|(spec, _)| *spec)
+    }
+
+    /// The huge-page mode asked for; without one, the recorded machine's counts.
+    pub fn thp(&self) -> Option<thp::Mode> {
+        self.thp
+    }
+
+    /// The model, ready to run.
+    pub fn build(&self) -> Result<Box<dyn AllocatorModel>> {
+        match &self.model {
+            Some((spec, settings)) => (spec.build)(settings),
+            None => Err(usage("`recorded` is the recording itself and not a model that could be run".to_owned())),
+        }
+    }
+
+    fn among(text: &str, known: &[&'static ModelSpec]) -> Result<Policy> {
+        let (body, thp) = match text.split_once('+') {
+            None => (text, None),
+            Some((body, mode)) => (body, Some(thp_mode(mode)?)),
+        };
+        if body == RECORDED {
+            let same = thp.is_none();
+            return same.then(Policy::recorded).ok_or_else(|| usage("`recorded` takes no settings: it is what happened".to_owned()));
+        }
+        let model = match body.strip_prefix("env:") {
+            Some(knobs) => from_knobs(knobs, known)?,
+            None => from_spec(body, known)?,
+        };
+        Ok(Policy { text: text.to_owned(), model: Some(model), thp })
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+fn usage(message: String) -> Error {
+    Error::new(Kind::Usage, message)
+}
+
+fn thp_mode(text: &str) -> Result<thp::Mode> {
+    let modes = thp::Mode::ALL.map(|(_, name)| name);
+    let Some(mode) = text.strip_prefix("thp=") else {
+        return Err(usage(format!("after `+` comes `thp=` with one of {}, not `{text}`", modes.join(", "))));
+    };
+    mode.parse().map_err(|()| unknown("huge-page mode", mode, &modes))
+}
+
+fn from_spec(body: &str, known: &[&'static ModelSpec]) -> Result<(&'static ModelSpec, Settings)> {
+    let (head, pairs) = match body.split_once(':') {
+        None => (body, None),
+        Some((head, pairs)) => (head, Some(pairs)),
+    };
+    let (name, version) = match head.split_once('@') {
+        None => (head, None),
+        Some((name, version)) => (name, Some(version)),
+    };
+    let Some(&spec) = known.iter().find(|spec| spec.id == name) else {
+        let names: Vec<&str> = known.iter().map(|spec| spec.id).chain([RECORDED]).collect();
+        return Err(unknown("policy", name, &names));
+    };
+    let mut settings = Settings::defaults(spec);
+    if let Some(version) = version {
+        let found = spec.versions.iter().find(|known| **known == version);
+        settings.version = Some(found.ok_or_else(|| unknown_version(spec, version))?);
+    }
+    for pair in pairs.into_iter().flat_map(|pairs| pairs.split(',')) {
+        let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("`{pair}` is not of the form key=value")))?;
+        let keys: Vec<&str> = spec.tunables.iter().map(|tunable| tunable.key).collect();
+        let tunable = spec.tunables.iter().find(|tunable| tunable.key == key);
+        let tunable = tunable.ok_or_else(|| unknown(&format!("setting of {}", spec.id), key, &keys))?;
+        settings.set(tunable, number(tunable, value)?);
+    }
+    Ok((spec, settings))
+}
+
+fn unknown_version(spec: &ModelSpec, version: &str) -> Error {
+    match spec.versions {
+        [] => usage(format!("{} has no versions to choose from", spec.id)),
+        versions => unknown(&format!("version of {}", spec.id), version, versions),
+    }
+}
+
+/// `VARIABLE=value VARIABLE=value`: every assignment must be a knob of one and the same model.
+fn from_knobs(text: &str, known: &[&'static ModelSpec]) -> Result<(&'static ModelSpec, Settings)> {
+    let mut chosen: Option<(&'static ModelSpec, Settings)> = None;
+    for assignment in text.split_whitespace() {
+        let (variable, value) =
+            assignment.split_once('=').ok_or_else(|| usage(format!("`{assignment}` is not of the form VARIABLE=value")))?;
+        for (key, value) in entries(variable, value)? {
+            let (spec, tunable) = find_knob(variable, key, known)?;
+            let (model, settings) = chosen.get_or_insert_with(|| (spec, Settings::defaults(spec)));
+            if model.id != spec.id {
+                return Err(usage(format!("`{assignment}` belongs to {}, but an earlier assignment to {}", spec.id, model.id)));
+            }
+            settings.set(tunable, number(tunable, value)?);
+        }
+    }
+    chosen.ok_or_else(|| usage("`env:` needs at least one VARIABLE=value".to_owned()))
+}
+
+/// Variables whose value holds several settings: what separates them, and key from value.
+const LISTS: [(&str, char, char); 3] = [("GLIBC_TUNABLES", ':', '='), ("MALLOC_CONF", ',', ':'), ("SCUDO_OPTIONS", ':', '=')];
+
+fn entries<'a>(variable: &str, value: &'a str) -> Result<Vec<(Option<&'a str>, &'a str)>> {
+    let Some(&(_, between, inside)) = LISTS.iter().find(|(name, ..)| *name == variable) else { return Ok(vec![(None, value)]) };
+    let entry = |text: &'a str| match text.split_once(inside) {
+        Some((key, value)) => Ok((Some(key), value)),
+        None => Err(usage(format!("`{text}` in {variable} is not of the form key{inside}value"))),
+    };
+    value.split(between).map(entry).collect()
+}
+
+fn find_knob(variable: &str, key: Option<&str>, known: &[&'static ModelSpec]) -> Result<(&'static ModelSpec, &'static Tunable)> {
+    let shown = |variable: &str, key: Option<&str>| key.map_or(variable.to_owned(), |key| format!("{variable}={key}"));
+    let mut names = Vec::new();
+    for &spec in known {
+        for tunable in spec.tunables {
+            let Some(knob) = tunable.knob else { continue };
+            if knob.variable == variable && knob.key == key {
+                return Ok((spec, tunable));
+            }
+            names.push(shown(knob.variable, knob.key));
+        }
+    }
+    let wanted = shown(variable, key);
+    if names.is_empty() {
+        let models: Vec<&str> = known.iter().map(|spec| spec.id).collect();
+        return Err(usage(format!("`{wanted}` is a knob of no model here; the models {} have none of their own", models.join(", "))));
+    }
+    Err(unknown("knob", &wanted, &names.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+fn number(tunable: &Tunable, text: &str) -> Result<i64> {
+    let value = match tunable.unit {
+        Unit::Bytes if !text.starts_with('-') => text.parse::<Bytes>().ok().and_then(|bytes| bytes.0.try_into().ok()),
+        _ => text.parse::<i64>().ok(),
+    };
+    let (low, high) = tunable.range;
+    match value {
+        Some(value) if low <= value && value <= high => Ok(value),
+        Some(_) => Err(usage(format!("{}={text} is out of range: {low} to {high}", tunable.key))),
+        None => {
+            let form = if tunable.unit == Unit::Bytes { "a number of bytes (K, M, G allowed)" } else { "a whole number" };
+            Err(usage(format!("{}={text} is not {form}", tunable.key)))
+        }
+    }
+}
+
+fn unknown(what: &str, given: &str, valid: &[&str]) -> Error {
+    let Some(nearest) = valid.iter().min_by_key(|name| distance(given, name)) else {
+        return usage(format!("unknown {what} `{given}`: there is none"));
+    };
+    usage(format!("unknown {what} `{given}`; did you mean `{nearest}`? Known: {}", valid.join(", ")))
+}
+
+/// Edits (insert, delete, replace a character) that turn `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,0 +1,22 @@
+//! Everything about the recorded process that stands in `/proc` and in ELF files: no eBPF, nothing is changed.
+//!
+//! - [`maps`]: the mappings of a process and what backs them; [`resident`]: what is in memory when recording begins;
+//! - [`process`]: threads, program, command line, fault counters;
+//! - [`elf`]: function symbols, code and identity of one file;
+//! - [`emulate`]: what the kernel does with a probed instruction; [`probe`]: at which instruction a function is cheapest to probe;
+//! - [`allocator`]: which of the malloc family a file defines; [`identity`]: whose allocator that is;
+//! - [`index`]: the allocators of a process, each file examined once.
+//!
+//! What a process maps or a file contains was made by others: every reader here is total. Damage gives an error or nothing, never a panic.
+
+pub mod allocator;
+pub mod elf;
+pub mod emulate;
+pub mod identity;
+pub mod index;
+pub mod maps;
+pub mod probe;
+pub mod process;
+pub mod resident;
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,194 @@
+//! The kernel as an allocator model meets it: chooses addresses and counts calls.
+//!
+//! Its address space has several readings of what the program touched. No allocator looks at residency, so one model serves
+//! them all: mappings are identical, resident pages and faults are not.
+
+use super::os::Os;
+use super::space::AddressSpace;
+use super::thp::Mode;
+use super::{Calls, Syscall};
+use crate::event::{Access, Advice, Backing};
+use crate::extents::Extents;
+use crate::units::{Addr, Bytes, Nanos, PAGE};
+
+/// Where the simulated break area begins.
+pub const BREAK_BASE: Addr = Addr(0x5555_5560_0000);
+/// Mappings are placed below this address, at the highest place that fits.
+pub const MMAP_TOP: Addr = Addr(0x7fff_f7ff_0000);
+/// The break area ends here at the latest: 16 TiB after its base.
+const BREAK_LIMIT: Addr = Addr(BREAK_BASE.0 + (1 << 44));
+const HUGE: u64 = 2 << 20;
+
+/// A simulated kernel with one process, seen in `N` readings.
+#[derive(Clone)]
+pub struct Kernel<const N: usize> {
+    space: AddressSpace<N>,
+    /// Free address space for mappings, in bytes.
+    gaps: Extents,
+    calls: Calls,
+    now: Nanos,
+}
+
+impl<const N: usize> Kernel<N> {
+    /// With nothing mapped, on a machine with this huge-page setting.
+    pub fn new(thp: Mode) -> Kernel<N> {
+        let mut gaps = Extents::new();
+        gaps.insert(BREAK_LIMIT.0, MMAP_TOP.0);
+        let mut space = AddressSpace::new(thp);
+        space.set_break(BREAK_BASE);
+        Kernel { space, gaps, calls: Calls::default(), now: Nanos(0) }
+    }
+
+    /// Sets the clock that models read.
+    pub fn set_now(&mut self, now: Nanos) {
+        self.now = now;
+    }
+
+    /// The simulated memory.
+    pub fn space(&self) -> &AddressSpace<N> {
+        &self.space
+    }
+
+    /// The simulated memory, for the program to touch.
+    pub fn space_mut(&mut self) -> &mut AddressSpace<N> {
+        &mut self.space
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The highest place for `len` bytes. Mappings of whole huge pages are aligned to them, as by kernels since 6.7.
+    fn place(&mut self, len: u64) -> Option<Addr> {
+        let align = if len.is_multiple_of(HUGE) { HUGE } else { PAGE };
+        let fits = |(start, end): (u64, u64)| (end - len) & !(align - 1) >= start;
+        let gap = self.gaps.highest_fit(len).filter(|&gap| fits(gap)).or_else(|| self.gaps.highest_fit(len.checked_add(align)?))?;
+        let start = (gap.1 - len) & !(align - 1);
+        self.gaps.remove(start, start + len);
+        Some(Addr(start))
+    }
+}
+
+impl<const N: usize> Os for Kernel<N> {
+    fn brk(&mut self, end: Addr) -> Addr {
+        self.calls.add(Syscall::Brk, 1);
+        if end >= BREAK_BASE && end <= BREAK_LIMIT {
+            self.space.set_break(end);
+        }
+        self.space.break_area().map_or(BREAK_BASE, |(_, end)| end)
+    }
+
+    fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr> {
+        self.calls.add(Syscall::Mmap, 1);
+        if len.0 == 0 {
+            return None;
+        }
+        let len = len.page_up();
+        let addr = self.place(len.0)?;
+        self.space.map_at(addr, len, prot, Backing::Anonymous);
+        Some(addr)
+    }
+
+    fn munmap(&mut self, addr: Addr, len: Bytes) {
+        self.calls.add(Syscall::Munmap, 1);
+        let len = len.page_up();
+        self.space.unmap(addr, len);
+        // Freed twice or in part, the gap must still be inserted once.
+        self.gaps.remove(addr.0, addr.0 + len.0);
+        self.gaps.insert(addr.0, addr.0 + len.0);
+    }
+
+    fn mremap(&mut self, addr: Addr, len: Bytes, new_len: Bytes) -> Option<Addr> {
+        self.calls.add(Syscall::Mremap, 1);
+        let (len, new_len) = (len.page_up(), new_len.page_up());
+        let (old_end, new_end) = (addr.0 + len.0, addr.0.checked_add(new_len.0)?);
+        let room = self.gaps.containing(old_end).is_some_and(|gap| gap.1 >= new_end);
+        let target = if new_len <= len || room {
+            self.gaps.remove(old_end, new_end.max(old_end));
+            self.gaps.insert(new_end.min(old_end), old_end);
+            addr
+        } else {
+            let target = self.place(new_len.0)?;
+            self.gaps.insert(addr.0, old_end);
+            target
+        };
+        self.space.remap(addr, len, target, new_len);
+        Some(target)
+    }
+
+    fn madvise(&mut self, addr: Addr, len: Bytes, advice: Advice) {
+        self.calls.add(Syscall::Madvise, 1);
+        self.space.advise(addr, len, advice);
+    }
+
+    fn mprotect(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.calls.add(Syscall::Mprotect, 1);
+        self.space.protect(addr, len, prot);
+    }
+
+    fn touch(&mut self, addr: Addr, len: Bytes, access: Access) {
+        self.space.touch(addr, len, access);
+    }
+
+    fn now(&self) -> Nanos {
+        self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{PROT_READ, PROT_WRITE};
+
+    const RW: u8 = PROT_READ | PROT_WRITE;
+
+    #[test]
+    fn mappings_go_to_the_highest_gap_that_fits() {
+        let mut kernel = Kernel::<1>::new(Mode::Never);
+        let a = kernel.mmap(Bytes(8192), RW).unwrap();
+        let b = kernel.mmap(Bytes(4096), RW).unwrap();
+        assert_eq!((a, b), (Addr(MMAP_TOP.0 - 8192), Addr(MMAP_TOP.0 - 12288)));
+        kernel.munmap(a, Bytes(8192));
+        assert_eq!(kernel.mmap(Bytes(12288), RW), Some(Addr(b.0 - 12288)));
+        assert_eq!(kernel.mmap(Bytes(1), RW), Some(Addr(MMAP_TOP.0 - 4096)));
+        assert_eq!(kernel.calls().of(Syscall::Mmap), 4);
+        assert_eq!(kernel.mmap(Bytes(1 << 60), RW), None);
+        assert_eq!(kernel.mmap(Bytes(0), RW), None);
+    }
+
+    #[test]
+    fn whole_huge_pages_are_aligned() {
+        let mut kernel = Kernel::<1>::new(Mode::Always);
+        let a = kernel.mmap(Bytes(2 * HUGE), RW).unwrap();
+        assert_eq!(a.0 % HUGE, 0);
+        kernel.touch(a, Bytes(1), Access::Write);
+        let counters = kernel.space().counters(0);
+        assert_eq!((counters.anon.0, counters.minor_faults), (512, 1));
+    }
+
+    #[test]
+    fn mremap_grows_in_place_where_it_can_and_carries_pages_where_it_cannot() {
+        let mut kernel = Kernel::<1>::new(Mode::Never);
+        let high = kernel.mmap(Bytes(4096), RW).unwrap();
+        let low = kernel.mmap(Bytes(4096), RW).unwrap();
+        kernel.touch(low, Bytes(4096), Access::Write);
+        let moved = kernel.mremap(low, Bytes(4096), Bytes(8192)).unwrap();
+        assert_eq!(moved, Addr(low.0 - 8192));
+        assert_eq!(kernel.space().counters(0).anon.0, 1);
+        assert_eq!(kernel.mremap(moved, Bytes(8192), Bytes(12288)), Some(moved));
+        kernel.munmap(high, Bytes(4096));
+        assert_eq!(kernel.space().mapped(), Bytes(12288));
+        assert_eq!(kernel.space().counters(0).minor_faults, 1);
+    }
+
+    #[test]
+    fn the_break_answers_with_what_is() {
+        let mut kernel = Kernel::<2>::new(Mode::Never);
+        assert_eq!(kernel.brk(Addr(0)), BREAK_BASE);
+        let end = BREAK_BASE.offset(Bytes(10_000));
+        assert_eq!(kernel.brk(end), end);
+        assert_eq!(kernel.brk(Addr(u64::MAX)), end);
+        assert_eq!((kernel.space().mapped(), kernel.calls().of(Syscall::Brk)), (Bytes(12288), 3));
+    }
+}

@@ -1,0 +1,26 @@
+//! The port: everything a model may ask of the operating system.
+
+use crate::event::{Access, Advice};
+use crate::units::{Addr, Bytes, Nanos};
+
+/// What an allocator calls and touches. A model that calls the same port as the real allocator's system layer can be compared with it call by call.
+///
+/// Lengths and addresses follow the kernel's rules: `mmap`, `munmap`, `mremap`, `madvise` and `mprotect` round lengths up to pages.
+pub trait Os {
+    /// Moves the program break and answers with the break in effect afterwards; `Addr(0)` asks for the current one. Counted as a call.
+    fn brk(&mut self, end: Addr) -> Addr;
+    /// Maps private anonymous memory at an address that the system chooses; `None` when it refuses.
+    fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr>;
+    /// Gives memory and addresses back.
+    fn munmap(&mut self, addr: Addr, len: Bytes);
+    /// Resizes a mapping, moving it where it must; resident pages travel along.
+    fn mremap(&mut self, addr: Addr, len: Bytes, new_len: Bytes) -> Option<Addr>;
+    /// Advises on a range.
+    fn madvise(&mut self, addr: Addr, len: Bytes, advice: Advice);
+    /// Changes the protection of a range.
+    fn mprotect(&mut self, addr: Addr, len: Bytes, prot: u8);
+    /// Accesses every page of a byte range, as the allocator itself does for its headers, links and clearing.
+    fn touch(&mut self, addr: Addr, len: Bytes, access: Access);
+    /// The recorded clock.
+    fn now(&self) -> Nanos;
+}

@@ -1,0 +1,329 @@
+//! One address space: mappings, the break, the state of every page. All addresses are given; choosing them is [`super::Kernel`]'s job.
+//!
+//! An `AddressSpace<N>` keeps its pages in `N` readings that differ only in what was touched: mappings are the same in all of them.
+
+use super::pages::{Page, PageStates, Tally};
+use super::range_map::{RangeMap, clip};
+use super::reading::{Counters, Reading};
+use super::thp::Mode;
+use crate::event::{Access, Advice, Backing, PROT_READ, PROT_WRITE};
+use crate::units::{Addr, Bytes, PAGE, Pages};
+use std::ops::Range;
+
+/// How far below a stack a touch still makes it grow: the usual limit of a stack, 8 MiB.
+const STACK_REACH: u64 = 2048;
+
+/// A mapping, as far as residency depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vma {
+    /// What backs it.
+    pub backing: Backing,
+    /// `PROT_*` bits.
+    pub prot: u8,
+    /// `MADV_HUGEPAGE` (true) or `MADV_NOHUGEPAGE` (false) was given.
+    pub huge: Option<bool>,
+}
+
+/// What a touch of one page did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// The page was ready.
+    Ready,
+    /// A minor fault.
+    Fault,
+    /// Nothing that could be touched.
+    Stray,
+}
+
+/// The memory of one process, in `N` readings.
+#[derive(Clone)]
+pub struct AddressSpace<const N: usize = 1> {
+    vmas: RangeMap<Vma>,
+    /// Start and end of the break area in bytes, once known.
+    brk: Option<(Addr, Addr)>,
+    thp: Mode,
+    mapped: Bytes,
+    mapped_peak: Bytes,
+    readings: [Reading; N],
+}
+
+/// The whole pages that `len` bytes from `addr` on have a part in.
+pub fn page_range(addr: Addr, len: Bytes) -> Range<u64> {
+    if len.0 == 0 {
+        return addr.page()..addr.page();
+    }
+    addr.page()..addr.0.saturating_add(len.0 - 1) / PAGE + 1
+}
+
+impl<const N: usize> AddressSpace<N> {
+    /// Empty, on a machine with this huge-page setting.
+    pub fn new(thp: Mode) -> AddressSpace<N> {
+        let readings = std::array::from_fn(|_| Reading::default());
+        AddressSpace { vmas: RangeMap::new(), brk: None, thp, mapped: Bytes(0), mapped_peak: Bytes(0), readings }
+    }
+
+    /// What was counted in a reading.
+    pub fn counters(&self, reading: usize) -> &Counters {
+        &self.readings[reading].counters
+    }
+
+    /// Highest anonymous pages of a reading since the last question; the next high-water mark starts from what is now.
+    pub fn take_anon_peak(&mut self, reading: usize) -> Pages {
+        let counters = &mut self.readings[reading].counters;
+        std::mem::replace(&mut counters.anon_peak, counters.anon)
+    }
+
+    /// All mappings and the break area.
+    pub fn mapped(&self) -> Bytes {
+        self.mapped
+    }
+
+    /// The highest [`mapped`](Self::mapped) ever.
+    pub fn mapped_peak(&self) -> Bytes {
+        self.mapped_peak
+    }
+
+    /// The mapping that holds `addr`.
+    pub fn vma(&self, addr: Addr) -> Option<Vma> {
+        self.vmas.get(addr.page()).map(|(_, vma)| vma)
+    }
+
+    /// Whether every page of the bytes is mapped.
+    pub fn is_mapped(&self, addr: Addr, len: Bytes) -> bool {
+        self.vmas.gaps(page_range(addr, len)).next().is_none()
+    }
+
+    /// Maps, over whatever was there; what was resident there goes, but does not count as given back.
+    pub fn map_at(&mut self, addr: Addr, len: Bytes, prot: u8, backing: Backing) {
+        let range = page_range(addr, len);
+        // Only what is mapped can be resident.
+        if self.add_vma(range.clone(), Vma { backing, prot, huge: None }) > 0 {
+            self.readings.iter_mut().for_each(|reading| _ = reading.forget(range.clone()));
+        }
+        if backing == Backing::Break {
+            self.brk = Some((addr, addr.offset(len)));
+        }
+    }
+
+    /// Start and end of the break area, once known.
+    pub fn break_area(&self) -> Option<(Addr, Addr)> {
+        self.brk
+    }
+
+    /// The break is now `end`. The first one seen is where the area starts.
+    pub fn set_break(&mut self, end: Addr) {
+        let (start, old) = self.brk.unwrap_or((end, end));
+        let (old_page, new_page) = (old.page_up().page(), end.page_up().page());
+        if new_page > old_page {
+            self.add_vma(old_page..new_page, Vma { backing: Backing::Break, prot: PROT_READ | PROT_WRITE, huge: None });
+        } else {
+            self.unmap_pages(new_page..old_page);
+        }
+        self.brk = Some((start.min(end), end));
+    }
+
+    /// Unmaps; answers with the pages that went, in the first reading.
+    pub fn unmap(&mut self, addr: Addr, len: Bytes) -> Tally {
+        self.unmap_pages(page_range(addr, len))
+    }
+
+    /// `mremap` that succeeded: resizes in place or moves, states and all.
+    pub fn remap(&mut self, addr: Addr, len: Bytes, new_addr: Addr, new_len: Bytes) {
+        let (old, new) = (page_range(addr, len), page_range(new_addr, new_len));
+        let Some(vma) = self.vma(addr) else {
+            self.unmap_pages(old);
+            return self.map_at(new_addr, new_len, PROT_READ | PROT_WRITE, Backing::Anonymous);
+        };
+        let (old_pages, new_pages) = (old.end - old.start, new.end - new.start);
+        if new_pages < old_pages {
+            self.unmap_pages(old.start + new_pages..old.end);
+        }
+        if old.start == new.start {
+            let tail = old.end..new.end.max(old.end);
+            self.unmap_pages(tail.clone());
+            self.add_vma(tail, vma);
+            return;
+        }
+        self.unmap_pages(new.clone());
+        let kept = old.start..old.start + old_pages.min(new_pages);
+        self.readings.iter_mut().for_each(|reading| reading.carry(kept.clone(), new.start));
+        self.drop_vmas(kept);
+        self.add_vma(new, vma);
+    }
+
+    /// `madvise` that succeeded; answers with the resident anonymous pages given back, in the first reading.
+    pub fn advise(&mut self, addr: Addr, len: Bytes, advice: Advice) -> Pages {
+        let range = page_range(addr, len);
+        match advice {
+            Advice::DontNeed => Pages(self.give_back(&range).anon),
+            Advice::Free => {
+                let freed = self.readings.each_mut().map(|reading| {
+                    let freed = Pages(reading.pages.tally(range.clone()).anon);
+                    reading.counters.returned += freed.bytes();
+                    freed
+                });
+                freed[0]
+            }
+            Advice::HugePage | Advice::NoHugePage => {
+                let huge = Some(advice == Advice::HugePage);
+                self.vmas.update(range, |vma| Vma { huge, ..*vma });
+                Pages(0)
+            }
+            Advice::Other(_) => Pages(0),
+        }
+    }
+
+    /// `mprotect` that succeeded.
+    pub fn protect(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.vmas.update(page_range(addr, len), |vma| Vma { prot, ..*vma });
+    }
+
+    /// The process forked: both sides' anonymous pages are shared until written.
+    pub fn fork(&mut self) {
+        self.readings.iter_mut().for_each(|reading| reading.pages.share());
+    }
+
+    /// Accesses every page of a byte range, in all readings.
+    pub fn touch(&mut self, addr: Addr, len: Bytes, access: Access) {
+        (0..N).for_each(|reading| self.touch_in(reading, addr, len, access));
+    }
+
+    /// Accesses every page of a byte range, in one reading.
+    pub fn touch_in(&mut self, reading: usize, addr: Addr, len: Bytes, access: Access) {
+        let range = page_range(addr, len);
+        let reading = &mut self.readings[reading];
+        if range.end - range.start == 1 && reading.ready(range.start, access) {
+            return;
+        }
+        // Nearly always it lies in one mapping, and one look is cheaper than a walk.
+        if let Some((extent, vma)) = self.vmas.get(range.start).filter(|(extent, _)| range.end <= extent.end) {
+            if vma.allows(access) && !range.is_empty() {
+                reading.touch(&range, vma.backing, access, |number| self.thp.covers(&vma, &extent, number));
+            } else {
+                reading.counters.strays += range.end - range.start;
+            }
+            return;
+        }
+        let mut allowed = 0;
+        for (extent, vma) in self.vmas.overlaps(range.clone()).filter(|(_, vma)| vma.allows(access)) {
+            let piece = clip(&extent, &range);
+            allowed += piece.end - piece.start;
+            reading.touch(&piece, vma.backing, access, |number| self.thp.covers(vma, &extent, number));
+        }
+        reading.counters.strays += range.end - range.start - allowed;
+    }
+
+    /// Answers with the pages that were mapped there before.
+    fn add_vma(&mut self, range: Range<u64>, vma: Vma) -> u64 {
+        let pages = range.end - range.start;
+        let replaced = self.vmas.insert(range, vma);
+        self.mapped += Pages(pages - replaced).bytes();
+        self.mapped_peak = self.mapped_peak.max(self.mapped);
+        replaced
+    }
+
+    fn unmap_pages(&mut self, range: Range<u64>) -> Tally {
+        let gone = self.give_back(&range);
+        self.drop_vmas(range);
+        gone
+    }
+
+    /// Gives back in all readings; answers for the first.
+    fn give_back(&mut self, range: &Range<u64>) -> Tally {
+        self.readings.each_mut().map(|reading| reading.give_back(range.clone()))[0]
+    }
+
+    fn drop_vmas(&mut self, range: Range<u64>) {
+        self.mapped -= Pages(self.vmas.remove(range)).bytes();
+    }
+}
+
+/// What only a recorded process needs: it has one reading, the truth.
+impl AddressSpace<1> {
+    /// State of the page that holds `addr`.
+    pub fn page(&self, addr: Addr) -> Page {
+        self.pages().get(addr.page())
+    }
+
+    /// States of all pages.
+    pub fn pages(&self) -> &PageStates {
+        &self.readings[0].pages
+    }
+
+    /// Makes the pages of a fresh mapping resident, as `MAP_POPULATE` does: faults that no fault event shows.
+    pub fn populate(&mut self, addr: Addr, len: Bytes) {
+        let before = self.counters(0).minor_faults;
+        let writable = |vma: &Vma| vma.prot & PROT_WRITE != 0 && vma.backing != Backing::Shared;
+        let access = if self.vma(addr).as_ref().is_some_and(writable) { Access::Write } else { Access::Read };
+        self.touch(addr, len, access);
+        let counters = &mut self.readings[0].counters;
+        counters.populated += counters.minor_faults - before;
+    }
+
+    /// Pages that were resident and anonymous before anybody looked: no fault is counted.
+    pub fn mark_resident(&mut self, addr: Addr, len: Bytes) {
+        let private = |vma: &Vma| !matches!(vma.backing, Backing::Shared | Backing::Special);
+        for page in page_range(addr, len) {
+            if self.vmas.get(page).is_some_and(|(_, vma)| private(&vma)) {
+                self.readings[0].hold(page);
+            } else {
+                self.readings[0].counters.strays += 1;
+            }
+        }
+    }
+
+    /// The child's memory after [`fork`](Self::fork): the same pages, with faults, returns and strays counted from zero.
+    pub fn child(&self) -> AddressSpace {
+        let mut child = self.clone();
+        let anon = self.counters(0).anon;
+        child.readings[0].counters = Counters { anon, anon_peak: anon, ..Counters::default() };
+        child.mapped_peak = child.mapped;
+        child
+    }
+
+    /// A minor fault that is known from elsewhere and changed no state.
+    pub fn count_fault(&mut self) {
+        self.readings[0].counters.minor_faults += 1;
+    }
+
+    /// One access to one byte, as a fault event shows it.
+    pub fn touch_at(&mut self, addr: Addr, access: Access) -> Touched {
+        if self.readings[0].ready(addr.page(), access) {
+            return Touched::Ready;
+        }
+        self.grow_stack(addr.page());
+        let before = *self.counters(0);
+        self.touch(addr, Bytes(1), access);
+        match (self.counters(0).minor_faults > before.minor_faults, self.counters(0).strays > before.strays) {
+            (true, _) => Touched::Fault,
+            (_, true) => Touched::Stray,
+            _ => Touched::Ready,
+        }
+    }
+
+    /// A touch just below a stack extends it down to that page.
+    fn grow_stack(&mut self, page: u64) {
+        if self.vmas.get(page).is_some() {
+            return;
+        }
+        let Some((above, vma)) = self.vmas.next_from(page) else { return };
+        if vma.backing == Backing::Stack && above.start - page <= STACK_REACH {
+            let vma = *vma;
+            self.add_vma(page..above.start, vma);
+        }
+    }
+}
+
+impl Vma {
+    fn allows(&self, access: Access) -> bool {
+        match (self.backing, access) {
+            (Backing::Special, _) => false,
+            (_, Access::Write) => self.prot & PROT_WRITE != 0,
+            _ => self.prot != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "space_tests.rs"]
+mod tests;

@@ -1,0 +1,53 @@
+//! The account of every event.
+
+use std::collections::BTreeMap;
+
+/// What became of an event.
+pub(super) enum Fate {
+    /// Became operations.
+    Lifted,
+    /// Changed memory that is not malloc's, which every policy carries.
+    Carried,
+    /// Neither, for this reason.
+    SetAside(&'static str),
+}
+
+pub(super) const OWN_CALL: &str = "the allocator's own system call";
+pub(super) const OWN_TOUCH: &str = "the allocator's own touch";
+pub(super) const FAILED: &str = "failed call";
+pub(super) const FREE_NULL: &str = "free of NULL";
+pub(super) const FREE_UNKNOWN: &str = "free of a block that is older than the recording or was freed before";
+pub(super) const FREE_INHERITED: &str = "free of a block inherited at fork";
+pub(super) const IDLE_FAULT: &str = "fault on a page that was there already (two threads at once)";
+pub(super) const STRAY_FAULT: &str = "fault where nothing is mapped that could be touched";
+pub(super) const THREAD_START: &str = "start of a thread";
+pub(super) const IMPOSSIBLE: &str = "address or length that no process can have";
+pub(super) const LATE: &str = "after the end of the process";
+
+/// The count of everything that was fed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Events of the selected process.
+    pub events: u64,
+    /// Events that became operations.
+    pub lifted: u64,
+    /// Events that changed memory carried by every policy.
+    pub carried: u64,
+    /// Events that are not part of the workload, by reason.
+    pub set_aside: BTreeMap<&'static str, u64>,
+    /// Blocks whose address was given out again although no `free` or `realloc` was seen: taken as freed.
+    pub implicitly_freed: u64,
+    /// Blocks resized that were older than the recording: taken as new.
+    pub adopted: u64,
+}
+
+impl Books {
+    pub(super) fn enter(&mut self, fate: Fate) {
+        self.events += 1;
+        match fate {
+            Fate::Lifted => self.lifted += 1,
+            Fate::Carried => self.carried += 1,
+            Fate::SetAside(reason) => *self.set_aside.entry(reason).or_default() += 1,
+        }
+    }
+}

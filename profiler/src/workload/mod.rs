@@ -1,0 +1,132 @@
+//! The workload: what one process asked for and touched, with object ids in place of addresses.
+//!
+//! ```text
+//! lift        Event* → Op*: follows the selected process, and its ancestors until it begins
+//! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
+//! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
+//! live        recorded address → object; races between threads
+//! touch       page faults → touches of objects: the one place of inference
+//! ```
+//!
+//! Memory that is not malloc's is *carried*: its pages, faults and calls are added to every policy as they were recorded. The
+//! allocator's own calls are *set aside*: they are what a policy replaces.
+
+mod books;
+mod carried;
+mod lift;
+mod live;
+mod placement;
+mod process;
+mod regions;
+#[cfg(test)]
+pub(crate) mod script;
+mod touch;
+
+pub use books::Books;
+pub use lift::Lifter;
+pub use placement::Placement;
+pub use regions::Owner;
+
+use crate::event::{Access, Tid};
+use crate::units::{Bytes, Nanos};
+use crate::vm::Syscall;
+
+/// A block of the program: a dense number that is used again after the block is freed.
+pub type ObjectId = u32;
+
+/// One step of the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// Since the process began to be recorded; never decreases.
+    pub time: Nanos,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A block is asked for.
+    Alloc {
+        /// Its number.
+        id: ObjectId,
+        /// The asking thread.
+        tid: Tid,
+        /// Requested bytes.
+        size: Bytes,
+        /// Base-2 logarithm of the alignment; 0 where none was asked for.
+        align_log2: u8,
+        /// Must be zero.
+        zeroed: bool,
+        /// It lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
+        assumed: bool,
+    },
+    /// A block is resized and keeps its number.
+    Realloc {
+        /// Its number.
+        id: ObjectId,
+        /// The asking thread.
+        tid: Tid,
+        /// Requested bytes.
+        size: Bytes,
+    },
+    /// A block is freed.
+    Free {
+        /// Its number.
+        id: ObjectId,
+        /// The freeing thread.
+        tid: Tid,
+    },
+    /// The program touches bytes of a block.
+    Touch {
+        /// Its number.
+        id: ObjectId,
+        /// First byte.
+        from: Bytes,
+        /// Length. Of a seen touch only the first byte is certain; the rest is what shared its page.
+        len: Bytes,
+        /// How.
+        access: Access,
+        /// Seen as a page fault; otherwise assumed.
+        seen: bool,
+    },
+    /// Memory that is not malloc's changed: differences in pages and minor faults.
+    Resident {
+        /// Anonymous pages.
+        anon: i32,
+        /// File pages, as measured.
+        file: i32,
+        /// Shared-memory pages, as measured.
+        shmem: i32,
+        /// Minor faults.
+        faults: i32,
+    },
+    /// The program's own mappings changed.
+    Mapping {
+        /// The call that did it, and how many of them (negative: counted before, but it was the allocator's).
+        calls: Option<(Syscall, i16)>,
+        /// Difference in mapped bytes.
+        mapped: i64,
+        /// Resident anonymous pages given back.
+        returned: u32,
+    },
+    /// The process forked: its pages are shared with the child until written.
+    Fork,
+    /// A thread ended.
+    ThreadEnd {
+        /// Which.
+        tid: Tid,
+    },
+    /// The process, or the recording, ended.
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_small() {
+        assert!(size_of::<Op>() <= 32, "{}", size_of::<Op>());
+    }
+}

@@ -1,0 +1,126 @@
+//! Which mapping is whose.
+
+use crate::units::Nanos;
+use crate::vm::range_map::clip;
+use crate::vm::{RangeMap, Syscall};
+use std::ops::Range;
+
+/// Whose a mapping or a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Carried over into every policy.
+    Program,
+    /// Replaced by every policy.
+    Allocator,
+}
+
+/// One mapping call's outcome, or what is left of it.
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    pub(super) owner: Owner,
+    pub(super) born: Nanos,
+    /// Pages still mapped; at 0 the number is used again.
+    pages: u64,
+    /// Everything it ever spanned lies in here.
+    pub(super) hull: Range<u64>,
+    /// What was carried for it, to be taken back should it turn out to be the allocator's.
+    pub(super) faults: i64,
+    pub(super) calls: (Syscall, i64),
+}
+
+/// All mapped pages, by the call that mapped them.
+#[derive(Clone, Default)]
+pub(super) struct Regions {
+    map: RangeMap<u32>,
+    table: Vec<Region>,
+    vacant: Vec<u32>,
+    /// Mapped pages of regions that are the program's.
+    own_pages: u64,
+}
+
+impl Regions {
+    /// The region that holds `page`.
+    pub(super) fn at(&self, page: u64) -> Option<u32> {
+        self.map.get(page).map(|(_, id)| id)
+    }
+
+    /// The lowest region above `page`, and where it starts.
+    pub(super) fn above(&self, page: u64) -> Option<(u64, u32)> {
+        self.map.next_from(page).map(|(range, &id)| (range.start, id))
+    }
+
+    /// The parts of regions in `range`.
+    pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, u32)> {
+        self.map.overlaps(range.clone()).map(move |(whole, &id)| (clip(&whole, &range), id))
+    }
+
+    pub(super) fn get(&self, id: u32) -> &Region {
+        &self.table[id as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, id: u32) -> &mut Region {
+        &mut self.table[id as usize]
+    }
+
+    pub(super) fn own_pages(&self) -> u64 {
+        self.own_pages
+    }
+
+    /// Nothing has been carried for any region.
+    pub(super) fn forget_carried(&mut self) {
+        for region in &mut self.table {
+            (region.faults, region.calls.1) = (0, 0);
+        }
+    }
+
+    /// It is the allocator's after all.
+    pub(super) fn give_to_allocator(&mut self, id: u32) {
+        let region = &mut self.table[id as usize];
+        region.owner = Owner::Allocator;
+        self.own_pages -= region.pages;
+    }
+
+    /// A new region, over whatever was there.
+    pub(super) fn claim(&mut self, range: Range<u64>, owner: Owner, born: Nanos, calls: (Syscall, i64)) {
+        let region = Region { owner, born, pages: 0, hull: range.clone(), faults: 0, calls };
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.table[id as usize] = region;
+                id
+            }
+            None => {
+                self.table.push(region);
+                self.table.len() as u32 - 1
+            }
+        };
+        self.extend(id, range);
+    }
+
+    /// The region also spans `range`, over whatever was there.
+    pub(super) fn extend(&mut self, id: u32, range: Range<u64>) {
+        self.release(range.clone());
+        let region = &mut self.table[id as usize];
+        region.pages += range.end - range.start;
+        region.hull = region.hull.start.min(range.start)..region.hull.end.max(range.end);
+        if region.owner == Owner::Program {
+            self.own_pages += range.end - range.start;
+        }
+        self.map.insert(range, id);
+    }
+
+    /// Nothing is mapped there any more.
+    pub(super) fn release(&mut self, range: Range<u64>) {
+        for (whole, &id) in self.map.overlaps(range.clone()) {
+            let piece = clip(&whole, &range);
+            let region = &mut self.table[id as usize];
+            region.pages -= piece.end - piece.start;
+            if region.owner == Owner::Program {
+                self.own_pages -= piece.end - piece.start;
+            }
+            if region.pages == 0 {
+                self.vacant.push(id);
+            }
+        }
+        self.map.remove(range);
+    }
+}

@@ -1,0 +1,204 @@
+//! What a person or a script sees: help, exit codes, which stream carries what, and the files that are left.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::golden::stored;
+use crate::live::possible;
+use crate::support::{Folder, Trace, heapcast, said};
+
+#[test]
+fn help_lists_the_commands() {
+    let said = said(&mut heapcast(&["--help"])).exits(0);
+    assert!(said.err.is_empty());
+    let commands: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    for command in ["run", "record", "replay", "inspect", "policies", "doctor"] {
+        assert!(commands.contains(&command), "{command}: {commands:?}");
+        let help = crate::support::said(&mut heapcast(&[command, "--help"])).exits(0);
+        assert!(help.out.contains("Usage: heapcast"), "{command}: {}", help.out);
+    }
+    assert!(!commands.contains(&"measure"), "it is not there yet");
+    assert!(said.out.contains("Exit codes: 0 done; 1 failed; 2 usage; 3 not permitted"), "{}", said.out);
+}
+
+#[test]
+fn wrong_usage_is_told_on_stderr() {
+    for words in [vec![], vec!["no-such-command"], vec!["record"], vec!["run"], vec!["record", "--pid", "1", "--", "true"]] {
+        let said = said(&mut heapcast(&words)).exits(2);
+        assert!(said.out.is_empty() && !said.err.is_empty(), "{words:?}: {}", said.out);
+    }
+}
+
+#[test]
+fn unknown_policies_are_refused_with_the_nearest() {
+    let folder = Folder::new("unknown-policy");
+    let refused = |spec: &str| {
+        let mut command = heapcast(&["replay", "--policy", spec, "-o"]);
+        said(command.arg(folder.join("report")).arg(stored("each_call"))).exits(2).err
+    };
+    for (spec, nearest) in [("brk-onyl", "brk-only"), ("mmap_only", "mmap-only"), ("recorde", "recorded")] {
+        let error = refused(spec);
+        assert!(error.contains(spec) && error.contains(nearest), "{spec}: {error}");
+    }
+    assert!(refused("mmap-only+thp=sometimes").contains("always"));
+    assert!(!folder.join("report").exists(), "nothing was made");
+}
+
+#[test]
+fn policies_are_listed_and_described() {
+    let all = said(&mut heapcast(&["policies"])).exits(0);
+    assert!(all.err.is_empty());
+    for name in ["recorded", "brk-only", "mmap-only"] {
+        assert!(all.out.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}: {}", all.out);
+    }
+    for name in ["brk-only", "mmap-only"] {
+        let one = said(&mut heapcast(&["policies", name])).exits(0);
+        assert!(one.out.starts_with(name), "{}", one.out);
+    }
+    let unknown = said(&mut heapcast(&["policies", "nothing-like-it"])).exits(2);
+    assert!(unknown.out.is_empty() && unknown.err.contains("brk-only"), "{}", unknown.err);
+}
+
+#[test]
+fn doctor_says_what_it_found() {
+    let said = said(&mut heapcast(&["doctor"]));
+    for finding in ["kernel", "privileges", "tracefs", "Allocators mapped by heapcast itself"] {
+        assert!(said.out.contains(finding), "{finding}: {}", said.out);
+    }
+    assert!([Some(0), Some(3), Some(4)].contains(&said.code));
+    assert_eq!(said.code == Some(0), said.err.is_empty());
+}
+
+#[test]
+fn json_is_all_that_stdout_gets() {
+    let folder = Folder::new("json");
+    let mut replay = heapcast(&["replay", "--json", "-o"]);
+    let said_of = said(replay.arg(folder.join("report")).arg(stored("each_call"))).exits(0);
+    let study: serde_json::Value = serde_json::from_str(&said_of.out).expect("JSON");
+    assert_eq!(study["policies"][0]["policy"], "measured");
+    assert!(said_of.err.contains("report.html"), "where it lies is told on stderr: {}", said_of.err);
+    let inspect = said(heapcast(&["inspect", "--json"]).arg(stored("each_call"))).exits(0);
+    let study: serde_json::Value = serde_json::from_str(&inspect.out).expect("JSON");
+    assert_eq!(study["recording"]["exe"].as_str().map(|exe| exe.ends_with("each_call")), Some(true));
+}
+
+#[test]
+fn inspect_counts() {
+    let said = said(heapcast(&["inspect"]).arg(stored("each_call"))).exits(0);
+    assert!(said.err.is_empty());
+    let rows: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [["40", "malloc"], ["70", "realloc"], ["110", "free"]] {
+        assert!(rows.iter().any(|found| found == &row), "{row:?}: {}", said.out);
+    }
+    assert!(said.out.contains("glibc") && said.out.contains("requested size") && said.out.contains("lifetime"));
+}
+
+#[test]
+fn quiet_is_silent() {
+    let folder = Folder::new("quiet");
+    let said = said(heapcast(&["replay", "--quiet", "-o"]).arg(folder.join("report")).arg(stored("fork_tree"))).exits(0);
+    assert!(said.err.is_empty() && said.out.contains("recorded"), "{}", said.err);
+}
+
+#[test]
+fn a_process_can_be_chosen() {
+    let folder = Folder::new("choose");
+    let choose = |which: &str| {
+        let mut command = heapcast(&["replay", "-q", "--force", "--json", "--process", which, "-o"]);
+        said(command.arg(folder.join("report")).arg(stored("fork_tree")))
+    };
+    let study: serde_json::Value = serde_json::from_str(&choose("2").exits(0).out).expect("JSON");
+    let frees = study["recording"]["events"].as_array().expect("events").iter().find(|kind| kind["name"] == "free");
+    assert_eq!(frees.expect("frees")["count"], 60, "the grandchild's");
+    choose("fork_tree").exits(0);
+    assert!(choose("no-such-process").exits(2).err.contains("0 ("));
+}
+
+#[test]
+fn results_are_not_overwritten_unless_asked() {
+    let folder = Folder::new("existing");
+    let replay =
+        |force: &[&str]| said(heapcast(&["replay", "-q"]).args(force).arg("-o").arg(folder.join("report")).arg(stored("each_call")));
+    replay(&[]).exits(0);
+    let refused = replay(&[]).exits(7);
+    assert!(refused.err.contains("--force") && refused.err.contains("report"), "{}", refused.err);
+    replay(&["--force"]).exits(0);
+}
+
+#[test]
+fn what_is_no_trace_is_named() {
+    let folder = Folder::new("no-trace");
+    for verb in ["replay", "inspect"] {
+        let missing = said(heapcast(&[verb]).arg(folder.join("missing"))).exits(6);
+        assert!(missing.err.contains("missing") && missing.err.contains("events.arrow") && missing.out.is_empty(), "{}", missing.err);
+    }
+    std::fs::write(folder.join("events.arrow"), "this is no Arrow stream at all").expect("a file");
+    let wrong = said(heapcast(&["inspect"]).arg(folder.path())).exits(6);
+    assert!(wrong.err.contains("events.arrow") && wrong.err.contains("byte 0"), "{}", wrong.err);
+}
+
+/// A copy of a stored trace whose events were changed.
+fn changed(folder: &Folder, change: impl FnOnce(&mut Vec<u8>)) {
+    let [mut events, manifest] =
+        ["events.arrow", "manifest.json"].map(|file| std::fs::read(stored("sqlite3").join(file)).expect("a stored trace"));
+    change(&mut events);
+    std::fs::write(folder.join("events.arrow"), events).expect("a copy");
+    std::fs::write(folder.join("manifest.json"), manifest).expect("a copy");
+}
+
+#[test]
+fn a_trace_that_was_cut_is_replayed_up_to_the_cut() {
+    let folder = Folder::new("cut");
+    changed(&folder, |bytes| bytes.truncate(bytes.len() - 100));
+    let survivors = Trace::open(folder.path()).events.len();
+    assert!((1..Trace::open(&stored("sqlite3")).events.len()).contains(&survivors), "{survivors}");
+    let mut replay = heapcast(&["replay", "-q", "-o"]);
+    let told = said(replay.arg(folder.join("report")).arg(folder.path())).exits(0).out.replace('\n', " ");
+    assert!(told.contains("The trace is incomplete") && told.contains(&format!("{survivors} events")), "{told}");
+    let inspect = said(heapcast(&["inspect"]).arg(folder.path())).exits(0);
+    assert!(inspect.out.contains("damage") && inspect.out.contains("events.arrow"), "{}", inspect.out);
+}
+
+#[test]
+fn a_damaged_header_is_named_with_its_byte() {
+    let folder = Folder::new("damaged");
+    changed(&folder, |bytes| bytes[..8].fill(0x55));
+    let error = said(heapcast(&["replay"]).arg(folder.path()).arg("-o").arg(folder.join("report"))).exits(6).err;
+    assert!(error.contains("events.arrow") && error.contains("byte 0"), "{error}");
+    assert!(!folder.join("report").exists());
+}
+
+/// The whole line, with everything that is left behind.
+#[test]
+fn run_leaves_a_report_and_the_trace() {
+    let Some(_alone) = possible() else { return };
+    let folder = Folder::new("run");
+    let out = folder.join("out");
+    let mut command = heapcast(&["run", "--policy", "mmap-only", "--policy", "brk-only+thp=never", "-o"]);
+    let mut child =
+        command.arg(&out).args(["--", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().expect("a pipe").write_all(b"for the program\n").expect("it listens");
+    let output = child.wait_with_output().expect("it ends");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    // The program's own input and output are its own; the result follows.
+    assert!(stdout.starts_with("for the program\n") && stdout.contains("Self-check"), "{stdout}");
+    assert!(stderr.contains("report.html") && !stderr.contains("for the program"), "{stderr}");
+    let files = ["report.html", "study.json", "summary.csv", "timeline.csv", "fidelity.csv", "sizes.csv", "lifetimes.csv"];
+    assert!(files.iter().all(|file| out.join(file).is_file()));
+    assert!(Trace::open(&out.join("trace")).manifest.complete);
+    let summary = std::fs::read_to_string(out.join("summary.csv")).expect("a summary");
+    let policies: Vec<&str> = summary.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(policies, ["measured", "recorded", "mmap-only", "brk-only+thp=never"]);
+}
+
+#[test]
+fn the_programs_streams_are_left_alone() {
+    let Some(_alone) = possible() else { return };
+    let folder = Folder::new("streams");
+    let mut command = heapcast(&["record", "-q", "-o"]);
+    command.arg(folder.join("trace")).args(["--", "sh", "-c", "echo to stdout; echo to stderr >&2; exit 7"]);
+    let said = said(&mut command).exits(0);
+    assert_eq!(said.err, "to stderr\n");
+    assert!(said.out.starts_with("to stdout\n") && said.out.contains("the program exited 7"), "{}", said.out);
+}

@@ -1,0 +1,13 @@
+//! The whole program, tested from outside: one binary, because linking is what costs most.
+//!
+//! - `targets`: the programs that are recorded keep their promises, counted without the recorder;
+//! - `live`: recordings of these and of real programs, checked against what was promised, `strace`, and the kernel's own totals;
+//! - `cli`: what a person or a script sees of the command line;
+//! - `golden`: stored traces give the stored reports.
+
+mod cli;
+mod golden;
+mod live;
+mod programs;
+mod support;
+mod targets;

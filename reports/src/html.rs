@@ -1,0 +1,312 @@
+//! The page: one file, nothing from outside, readable without its script. Everything that came from the outside is escaped by the template.
+
+mod distribution;
+mod summary;
+
+use askama::Template;
+
+use crate::chart;
+use crate::reading::{self, Best, Grade, SelfCheck};
+use crate::study::{KindCount, Study};
+use crate::tables::{self, TABLES, Unit};
+use crate::words::{self, UNKNOWN};
+use distribution::Distribution;
+use summary::{Legend, Summary};
+
+/// The whole page as HTML text.
+pub fn page(study: &Study) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let data = chart::data(study)?;
+    Ok(Page::of(study, data).render()?)
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    css: &'static str,
+    chart_css: &'static str,
+    chart_script: &'static str,
+    script: &'static str,
+    data: String,
+    version: &'a str,
+    program: &'a str,
+    command: String,
+    subtitle: String,
+    check: Check,
+    losses: Option<String>,
+    notes: &'a [String],
+    cards: Vec<Card>,
+    chart_summary: String,
+    metrics: &'static [chart::Metric],
+    legend: Vec<Legend<'a>>,
+    summary: Summary,
+    fidelity: Vec<FidelityView<'a>>,
+    distributions: Vec<Distribution>,
+    facts: Vec<Fact>,
+    counts: Vec<Counts<'a>>,
+    processes: Vec<ProcessView<'a>>,
+    glossary: Vec<Section>,
+}
+
+/// A value as shown, with the exact one for the tool tip.
+#[derive(Clone, Default)]
+struct Cell {
+    text: String,
+    exact: String,
+    /// Difference to the baseline, and the class that colours it.
+    delta: Option<(String, &'static str)>,
+    /// Low to high, where they differ.
+    range: Option<String>,
+}
+
+impl Cell {
+    fn plain(text: String) -> Self {
+        Cell { text, ..Default::default() }
+    }
+
+    fn of(value: Option<u64>, unit: Unit) -> Self {
+        let Some(value) = value else { return Cell::plain(UNKNOWN.into()) };
+        match unit {
+            Unit::Bytes => Cell { text: words::bytes(value), exact: format!("{} bytes", words::count(value)), ..Default::default() },
+            Unit::Nanos => Cell { text: words::duration(value), exact: format!("{} ns", words::count(value)), ..Default::default() },
+            _ => Cell::plain(words::count(value)),
+        }
+    }
+}
+
+struct Check {
+    class: &'static str,
+    headline: &'static str,
+    sentence: String,
+}
+
+impl Check {
+    fn of(check: &SelfCheck) -> Self {
+        let class = match check.grade() {
+            Grade::Agrees => "good",
+            Grade::Off => "fair",
+            Grade::FarOff => "poor",
+            Grade::Unknown => "unknown",
+        };
+        Check { class, headline: check.headline(), sentence: unbroken(&check.sentence()) }
+    }
+}
+
+/// Keeps a percent sign on the line of its number.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
+}
+
+/// A best policy at a glance.
+struct Card {
+    title: &'static str,
+    figure: String,
+    policy: String,
+    remark: String,
+}
+
+impl Card {
+    /// Ties that are named; more would hide the answer.
+    const NAMED: usize = 2;
+
+    fn of(title: &'static str, best: Best<'_>, shown: fn(u64) -> String, base: &str) -> Self {
+        let mut remark = match (best.difference, best.decided) {
+            (None, _) => "There is no measurement to compare it with.".to_owned(),
+            (Some(share), true) => format!("{} against {base}.", words::percent(share)),
+            (Some(share), false) => format!("A tie with {base}: {} is within the self-check's error.", words::percent(share)),
+        };
+        match best.ties.as_slice() {
+            [] => {}
+            ties if ties.len() <= Self::NAMED => remark += &format!(" Tied with {}.", ties.join(", ")),
+            ties => remark += &format!(" Tied with {} others, {} among them.", ties.len(), ties[..Self::NAMED].join(", ")),
+        }
+        Card { title, figure: shown(best.value), policy: best.policy.policy.clone(), remark }
+    }
+}
+
+fn cards(study: &Study, check: &SelfCheck) -> Vec<Card> {
+    let base = reading::baseline(study).map_or("", |base| &base.policy);
+    let peak = reading::best(study, check.peak_margin(), |row| row.peak_rss_bytes);
+    let faults = reading::best(study, check.faults_margin(), |row| row.minor_faults);
+    let peak = peak.map(|best| Card::of("Lowest peak RSS", best, words::bytes, base));
+    let faults = faults.map(|best| Card::of("Fewest minor faults", best, words::count, base));
+    peak.into_iter().chain(faults).collect()
+}
+
+struct FidelityView<'a> {
+    label: &'a str,
+    doc: &'static str,
+    recorded: Cell,
+    replayed: Cell,
+    error: String,
+}
+
+fn fidelity(study: &Study) -> Vec<FidelityView<'_>> {
+    study
+        .fidelity
+        .iter()
+        .map(|row| {
+            let (label, unit, doc) = tables::metric(&row.metric);
+            let error = row.error.map_or(UNKNOWN.into(), words::percent);
+            FidelityView { label, doc, recorded: real(row.recorded, unit), replayed: real(row.replayed, unit), error }
+        })
+        .collect()
+}
+
+fn real(value: Option<f64>, unit: Unit) -> Cell {
+    match (value, unit) {
+        (None, _) => Cell::plain(UNKNOWN.into()),
+        (Some(value), Unit::Share) => Cell { text: words::share(value), exact: value.to_string(), ..Default::default() },
+        (Some(value), Unit::Bytes | Unit::Count) if value >= 0.0 => Cell::of(Some(value.round() as u64), unit),
+        (Some(value), _) => Cell::plain(words::number(value)),
+    }
+}
+
+struct Fact {
+    label: &'static str,
+    value: String,
+}
+
+fn facts(study: &Study) -> Vec<Fact> {
+    let recording = &study.recording;
+    let text = |value: &str| if value.is_empty() { UNKNOWN.to_owned() } else { value.to_owned() };
+    let known = |value: u64, shown: String| if value == 0 { UNKNOWN.to_owned() } else { shown };
+    let pairs = [
+        ("Executable", text(&recording.exe)),
+        ("Process", known(recording.pid.into(), recording.pid.to_string())),
+        ("Mode", text(&recording.mode)),
+        ("Began", known(recording.started_unix_s, words::utc(recording.started_unix_s))),
+        ("Length", words::duration(recording.duration_ns)),
+        ("Ending", text(&recording.ending)),
+        ("Allocators", allocators(study)),
+        ("Kernel", text(&recording.kernel)),
+        ("Architecture", text(&recording.arch)),
+        ("Online CPUs", known(recording.cpus.into(), recording.cpus.to_string())),
+        ("Huge pages", text(&recording.thp)),
+    ];
+    pairs.into_iter().map(|(label, value)| Fact { label, value }).collect()
+}
+
+fn allocators(study: &Study) -> String {
+    let found = study.recording.allocators.iter().map(|found| match &found.version {
+        Some(version) => format!("{} {version} ({})", found.name, found.path),
+        None => format!("{} ({})", found.name, found.path),
+    });
+    let found: Vec<_> = found.collect();
+    if found.is_empty() { "none found".into() } else { found.join(", ") }
+}
+
+/// Counts per kind under a heading.
+struct Counts<'a> {
+    title: &'static str,
+    none: &'static str,
+    total: String,
+    rows: Vec<(&'a str, String)>,
+}
+
+impl<'a> Counts<'a> {
+    fn of(title: &'static str, none: &'static str, counts: &'a [KindCount]) -> Self {
+        let rows = counts.iter().filter(|kind| kind.count > 0).map(|kind| (kind.name.as_str(), words::count(kind.count)));
+        Counts { title, none, total: words::count(reading::total(counts)), rows: rows.collect() }
+    }
+}
+
+struct ProcessView<'a> {
+    id: u32,
+    pid: u32,
+    exe: &'a str,
+    heap_calls: String,
+    peak: Cell,
+    selected: bool,
+}
+
+fn processes(study: &Study) -> Vec<ProcessView<'_>> {
+    let rows = study.recording.processes.iter().map(|row| ProcessView {
+        id: row.id,
+        pid: row.pid,
+        exe: &row.exe,
+        heap_calls: words::count(row.heap_calls),
+        peak: Cell::of(row.peak_rss_bytes, Unit::Bytes),
+        selected: row.selected,
+    });
+    rows.collect()
+}
+
+/// A table's part of the glossary.
+struct Section {
+    title: &'static str,
+    doc: &'static str,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    name: &'static str,
+    label: &'static str,
+    unit: &'static str,
+    doc: &'static str,
+}
+
+fn glossary() -> Vec<Section> {
+    let sections = TABLES.iter().map(|table| {
+        let entry = |(name, label, unit, doc): (_, _, Unit, _)| Entry { name, label, unit: unit.name(), doc };
+        let columns = table.columns.iter().map(|column| (column.name, column.label, column.unit, column.doc));
+        let own = tables::own_metrics().filter(|_| table.name == "fidelity");
+        Section { title: table.title, doc: table.doc, entries: columns.chain(own).map(entry).collect() }
+    });
+    sections.collect()
+}
+
+impl<'a> Page<'a> {
+    fn of(study: &'a Study, data: String) -> Self {
+        let check = SelfCheck::of(study);
+        let recording = &study.recording;
+        Page {
+            css: include_str!("page.css"),
+            chart_css: include_str!("../vendor/uplot/uPlot.min.css"),
+            chart_script: include_str!("../vendor/uplot/uPlot.iife.min.js"),
+            script: include_str!("page.js"),
+            data,
+            version: &study.heapcast,
+            program: reading::program(study),
+            command: recording.command.join(" "),
+            subtitle: subtitle(study),
+            check: Check::of(&check),
+            losses: reading::losses(study),
+            notes: &recording.notes,
+            cards: cards(study, &check),
+            chart_summary: chart::summary(study),
+            metrics: &chart::METRICS,
+            legend: summary::legend(study),
+            summary: Summary::of(study, &check),
+            fidelity: fidelity(study),
+            distributions: distribution::all(study),
+            facts: facts(study),
+            counts: vec![
+                Counts::of("Events", "none recorded", &recording.events),
+                Counts::of("Lost", "none lost", &recording.lost),
+                Counts::of("Set aside", "none set aside", &recording.set_aside),
+            ],
+            processes: processes(study),
+            glossary: glossary(),
+        }
+    }
+}
+
+/// When, how long, and on what machine; unknown parts are left out here because the facts below show them as unknown.
+fn subtitle(study: &Study) -> String {
+    let recording = &study.recording;
+    let mut parts = Vec::new();
+    if recording.started_unix_s > 0 {
+        parts.push(words::utc(recording.started_unix_s));
+    }
+    parts.push(words::duration(recording.duration_ns));
+    if !recording.ending.is_empty() {
+        parts.push(recording.ending.clone());
+    }
+    if !recording.kernel.is_empty() {
+        parts.push(format!("Linux {}", recording.kernel));
+    }
+    if recording.cpus > 0 {
+        parts.push(words::plural(recording.cpus.into(), "CPU", "CPUs"));
+    }
+    parts.join(" · ")
+}

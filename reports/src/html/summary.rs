@@ -1,0 +1,242 @@
+//! The rows of the policies: legend, summary and system calls.
+
+use crate::chart::{self, Style};
+use crate::reading::{self, SelfCheck};
+use crate::study::{PolicyResult, Study};
+use crate::tables::{self, Column, Unit};
+use crate::words;
+
+use super::Cell;
+
+/// A policy's line as the legend and the table show it.
+pub(super) struct Legend<'a> {
+    pub(super) label: &'a str,
+    pub(super) swatch: Swatch,
+    pub(super) has_curve: bool,
+}
+
+/// A short piece of the policy's line.
+pub(super) struct Swatch {
+    pub(super) hue: usize,
+    pub(super) dash: String,
+    pub(super) width: String,
+}
+
+impl Swatch {
+    fn of(style: &Style) -> Self {
+        let dash: Vec<_> = style.dash.iter().map(u8::to_string).collect();
+        Swatch { hue: style.hue, dash: dash.join(" "), width: format!("{:.1}", f64::from(style.tenths) / 10.0) }
+    }
+}
+
+pub(super) fn legend(study: &Study) -> Vec<Legend<'_>> {
+    let rows = study.policies.iter().zip(chart::styles(study));
+    let rows = rows.map(|(policy, style)| Legend {
+        label: &policy.policy,
+        swatch: Swatch::of(&style),
+        has_curve: policy.timeline.iter().any(|point| point.rss_bytes.is_some()),
+    });
+    rows.collect()
+}
+
+/// A column's heading with its meaning.
+pub(super) struct Heading {
+    pub(super) label: &'static str,
+    pub(super) doc: &'static str,
+}
+
+/// The summary as two tables over the same policies.
+pub(super) struct Summary {
+    pub(super) baseline: String,
+    pub(super) memory: Vec<Heading>,
+    pub(super) calls: Vec<Heading>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// A policy's cells, in the order of the headings.
+pub(super) struct Row {
+    pub(super) policy: String,
+    pub(super) origin: String,
+    pub(super) is_model: bool,
+    pub(super) swatch: Swatch,
+    pub(super) interval: Option<Interval>,
+    pub(super) memory: Vec<Cell>,
+    pub(super) calls: Vec<Cell>,
+}
+
+/// The peak on a common axis, in percent of its length.
+pub(super) struct Interval {
+    pub(super) at: String,
+    pub(super) low: String,
+    pub(super) span: String,
+    pub(super) reference: Option<String>,
+}
+
+type Get = fn(&PolicyResult) -> Option<u64>;
+
+/// A shown column: which one, its value, and its low and high reading.
+struct Shown {
+    column: &'static str,
+    get: Get,
+    range: Option<(Get, Get)>,
+}
+
+const fn shown(column: &'static str, get: Get) -> Shown {
+    Shown { column, get, range: None }
+}
+
+const MEMORY: [Shown; 7] = [
+    Shown { column: "peak_rss_bytes", get: |p| p.peak_rss_bytes, range: Some((|p| p.peak_rss_low_bytes, |p| p.peak_rss_high_bytes)) },
+    shown("mean_rss_bytes", |p| p.mean_rss_bytes),
+    shown("final_rss_bytes", |p| p.final_rss_bytes),
+    shown("peak_live_bytes", |p| p.peak_live_bytes),
+    shown("peak_mapped_bytes", |p| p.peak_mapped_bytes),
+    Shown { column: "minor_faults", get: |p| p.minor_faults, range: Some((|p| p.minor_faults_low, |p| p.minor_faults_high)) },
+    shown("returned_bytes", |p| p.returned_bytes),
+];
+
+/// Only these are compared with the baseline; the self-check says nothing about the others.
+const COMPARED: [&str; 3] = ["peak_rss_bytes", "mean_rss_bytes", "minor_faults"];
+
+const CALLS: [Shown; 6] = [
+    shown("brk_calls", |p| p.brk_calls),
+    shown("mmap_calls", |p| p.mmap_calls),
+    shown("munmap_calls", |p| p.munmap_calls),
+    shown("mremap_calls", |p| p.mremap_calls),
+    shown("madvise_calls", |p| p.madvise_calls),
+    shown("major_faults", |p| p.major_faults),
+];
+
+impl Summary {
+    pub(super) fn of(study: &Study, check: &SelfCheck) -> Self {
+        let base = reading::baseline(study);
+        let longest = study.policies.iter().flat_map(|p| [p.peak_rss_bytes, p.peak_rss_high_bytes]).flatten().max();
+        let rows = study.policies.iter().zip(chart::styles(study)).map(|(policy, style)| Row {
+            policy: policy.policy.clone(),
+            origin: origin(policy),
+            is_model: is_model(policy),
+            swatch: Swatch::of(&style),
+            interval: longest.and_then(|longest| Interval::of(policy, base, longest)),
+            memory: MEMORY.iter().map(|shown| cell(shown, policy, base, check)).collect(),
+            calls: calls(policy),
+        });
+        Summary {
+            baseline: base.map_or_else(String::new, |base| base.policy.clone()),
+            memory: headings(&MEMORY),
+            calls: call_headings(),
+            rows: rows.collect(),
+        }
+    }
+}
+
+fn is_model(policy: &PolicyResult) -> bool {
+    policy.policy != "measured" && policy.policy != "recorded"
+}
+
+fn origin(policy: &PolicyResult) -> String {
+    match (policy.policy.as_str(), policy.source.as_str()) {
+        ("measured", _) => "counted by the kernel".into(),
+        ("recorded", _) => "recorded placements, replayed".into(),
+        (_, "replayed") => "real library".into(),
+        (_, "") => "source unknown".into(),
+        (_, source) => source.to_owned(),
+    }
+}
+
+fn declared(name: &str) -> Option<&'static Column> {
+    tables::table("summary").and_then(|table| table.column(name))
+}
+
+fn headings(columns: &[Shown]) -> Vec<Heading> {
+    let found = columns.iter().filter_map(|shown| declared(shown.column));
+    found.map(|column| Heading { label: column.label, doc: column.doc }).collect()
+}
+
+fn call_headings() -> Vec<Heading> {
+    let all = Heading { label: "All calls", doc: "brk, mmap, munmap, mremap and madvise together." };
+    std::iter::once(all).chain(headings(&CALLS)).collect()
+}
+
+fn calls(policy: &PolicyResult) -> Vec<Cell> {
+    let all = Cell::of(reading::syscalls(policy), Unit::Count);
+    std::iter::once(all).chain(CALLS.iter().map(|shown| Cell::of((shown.get)(policy), Unit::Count))).collect()
+}
+
+fn cell(shown: &Shown, policy: &PolicyResult, base: Option<&PolicyResult>, check: &SelfCheck) -> Cell {
+    let unit = declared(shown.column).map_or(Unit::Count, |column| column.unit);
+    let mut cell = Cell::of((shown.get)(policy), unit);
+    if COMPARED.contains(&shown.column) {
+        let margin = if unit == Unit::Bytes { check.peak_margin() } else { check.faults_margin() };
+        cell.delta = base.filter(|base| !std::ptr::eq(*base, policy)).and_then(|base| {
+            let share = reading::difference((shown.get)(policy), (shown.get)(base))?;
+            Some(delta(share, margin, is_model(policy)))
+        });
+    }
+    cell.range = shown.range.and_then(|(low, high)| range(low(policy), high(policy), unit));
+    cell
+}
+
+/// A model's difference within the self-check's error is a tie; the replay's own difference *is* that error.
+fn delta(share: f64, margin: f64, is_model: bool) -> (String, &'static str) {
+    let text = words::percent(share);
+    match () {
+        () if !is_model => (text, "same"),
+        () if share.abs() <= margin => (format!("{text}, tie"), "same"),
+        () if share < 0.0 => (text, "less"),
+        () => (text, "more"),
+    }
+}
+
+fn range(low: Option<u64>, high: Option<u64>, unit: Unit) -> Option<String> {
+    match (low?, high?) {
+        (low, high) if low == high => None,
+        (low, high) if unit == Unit::Bytes => Some(words::byte_range(low, high)),
+        (low, high) => Some(format!("{}–{}", words::count(low), words::count(high))),
+    }
+}
+
+impl Interval {
+    fn of(policy: &PolicyResult, base: Option<&PolicyResult>, longest: u64) -> Option<Self> {
+        let place = |value: u64| 100.0 * value as f64 / longest.max(1) as f64;
+        let at = policy.peak_rss_bytes?;
+        let (low, high) = (policy.peak_rss_low_bytes.unwrap_or(at), policy.peak_rss_high_bytes.unwrap_or(at));
+        let text = |percent: f64| format!("{percent:.2}");
+        let reference = base.and_then(|base| base.peak_rss_bytes).map(|peak| text(place(peak)));
+        Some(Interval { at: text(place(at)), low: text(place(low)), span: text((place(high) - place(low)).max(0.0)), reference })
+    }
+
+    /// The same for a reader who cannot see it.
+    pub(super) fn has_span(&self) -> bool {
+        self.span != "0.00"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::UNKNOWN;
+
+    #[test]
+    fn every_shown_column_is_declared() {
+        assert_eq!(headings(&MEMORY).len(), MEMORY.len());
+        assert_eq!(headings(&CALLS).len(), CALLS.len());
+        assert!(COMPARED.iter().all(|name| declared(name).is_some()));
+    }
+
+    #[test]
+    fn an_unknown_value_is_a_dash_without_a_difference() {
+        let base = PolicyResult { policy: "measured".into(), peak_rss_bytes: Some(10), ..Default::default() };
+        let check = SelfCheck { peak: None, faults: None };
+        let unknown = cell(&MEMORY[0], &PolicyResult { policy: "x".into(), ..Default::default() }, Some(&base), &check);
+        assert_eq!(unknown.text, UNKNOWN);
+        assert!(unknown.delta.is_none() && unknown.range.is_none());
+    }
+
+    #[test]
+    fn differences_within_the_margin_are_ties() {
+        assert_eq!(delta(0.005, 0.01, true), ("+0.50 %, tie".into(), "same"));
+        assert_eq!(delta(-0.02, 0.01, true).1, "less");
+        assert_eq!(delta(0.02, 0.01, true).1, "more");
+        assert_eq!(delta(0.02, 0.01, false).1, "same");
+    }
+}

@@ -1,0 +1,17 @@
+//! Turns a heapcast study into CSV tables, JSON and a self-contained HTML page.
+//!
+//! [`study`] is the data; [`tables`] declares every table once; [`csv`] and [`html`] render them, [`terminal()`] prints the summary;
+//! [`write()`] puts it all into a folder. [`reading`] holds the sentences that the page and the terminal share.
+
+pub mod chart;
+pub mod csv;
+pub mod html;
+pub mod reading;
+pub mod study;
+pub mod tables;
+mod terminal;
+pub mod words;
+mod write;
+
+pub use terminal::terminal;
+pub use write::{WriteError, file_names, write};

@@ -1,0 +1,276 @@
+//! What a study says, in sentences: how far to trust it, what was lost, which policy does best.
+
+use crate::study::{KindCount, PolicyResult, Study};
+use crate::words;
+
+/// Errors up to these shares of the kernel's figure count as agreement.
+const PEAK_AGREES: f64 = 0.01;
+const FAULTS_AGREE: f64 = 0.02;
+/// Beyond this share the page model does not describe the program.
+const FAR_OFF: f64 = 0.10;
+
+/// A figure of the kernel beside that of the replay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Check {
+    /// What the kernel counted.
+    pub measured: u64,
+    /// What the replay of the recorded placements gives.
+    pub replayed: u64,
+    /// (replayed − measured) / measured.
+    pub error: f64,
+}
+
+impl Check {
+    fn of(measured: Option<u64>, replayed: Option<u64>) -> Option<Self> {
+        let (measured, replayed) = (measured?, replayed?);
+        let difference = replayed as f64 - measured as f64;
+        let error = if difference == 0.0 { 0.0 } else { difference / measured as f64 };
+        error.is_finite().then_some(Check { measured, replayed, error })
+    }
+}
+
+/// How the self-check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// The replay lands on the kernel's figures.
+    Agrees,
+    /// It is off by a share that the reader must keep in mind.
+    Off,
+    /// The page model does not describe this program.
+    FarOff,
+    /// Nothing to compare.
+    Unknown,
+}
+
+/// The recorded placements, driven through the page model, against what the kernel measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SelfCheck {
+    /// Peak resident set, bytes.
+    pub peak: Option<Check>,
+    /// Minor faults.
+    pub faults: Option<Check>,
+}
+
+impl SelfCheck {
+    /// Compares the rows `measured` and `recorded`.
+    pub fn of(study: &Study) -> Self {
+        let (measured, recorded) = (row(study, "measured"), row(study, "recorded"));
+        let check = |get: fn(&PolicyResult) -> Option<u64>| Check::of(measured.and_then(get), recorded.and_then(get));
+        SelfCheck { peak: check(|p| p.peak_rss_bytes), faults: check(|p| p.minor_faults) }
+    }
+
+    /// How it came out; the worse of the two.
+    pub fn grade(&self) -> Grade {
+        let Some(peak) = self.peak else { return Grade::Unknown };
+        let faults = self.faults.map_or(0.0, |faults| faults.error.abs());
+        let worst = peak.error.abs().max(faults);
+        match () {
+            () if peak.error.abs() <= PEAK_AGREES && faults <= FAULTS_AGREE => Grade::Agrees,
+            () if worst <= FAR_OFF => Grade::Off,
+            () => Grade::FarOff,
+        }
+    }
+
+    /// Peaks that differ by less than this share are a tie.
+    pub fn peak_margin(&self) -> f64 {
+        self.peak.map_or(0.0, |check| check.error.abs())
+    }
+
+    /// Fault counts that differ by less than this share are a tie.
+    pub fn faults_margin(&self) -> f64 {
+        self.faults.map_or(0.0, |check| check.error.abs())
+    }
+
+    /// The outcome in a few words.
+    pub fn headline(&self) -> &'static str {
+        match self.grade() {
+            Grade::Agrees => "The replay agrees with the kernel",
+            Grade::Off => "The replay is somewhat off",
+            Grade::FarOff => "The replay is far off: do not rely on these numbers",
+            Grade::Unknown => "No self-check: there is nothing to compare",
+        }
+    }
+
+    /// The outcome with its figures.
+    pub fn sentence(&self) -> String {
+        let Some(peak) = self.peak else {
+            return "The kernel's peak RSS or the replay of the recorded placements is unknown, so how far these numbers can be trusted is unknown, too.".into();
+        };
+        let mut out = format!(
+            "The recorded placements, replayed through the page model, reach a peak RSS of {}; the kernel measured {} ({})",
+            words::bytes(peak.replayed),
+            words::bytes(peak.measured),
+            words::percent(peak.error)
+        );
+        match self.faults {
+            Some(faults) => out.push_str(&format!(
+                ". Minor faults: {} replayed, {} measured ({}).",
+                words::count(faults.replayed),
+                words::count(faults.measured),
+                words::percent(faults.error)
+            )),
+            None => out.push_str(". How the minor faults compare is unknown."),
+        }
+        out.push_str(self.advice());
+        out
+    }
+
+    fn advice(&self) -> &'static str {
+        match self.grade() {
+            Grade::Agrees | Grade::Unknown => "",
+            Grade::Off => " Policies that differ by less than that are a tie.",
+            Grade::FarOff => " The page model does not describe this program: look at the losses and notes first.",
+        }
+    }
+}
+
+/// The row that others are compared with: what the kernel measured, or the replay of the recorded placements where that is unknown.
+pub fn baseline(study: &Study) -> Option<&PolicyResult> {
+    ["measured", "recorded"].iter().filter_map(|name| row(study, name)).find(|policy| policy.peak_rss_bytes.is_some())
+}
+
+/// The first row of that policy.
+pub fn row<'a>(study: &'a Study, policy: &str) -> Option<&'a PolicyResult> {
+    study.policies.iter().find(|row| row.policy == policy)
+}
+
+/// (value − base) / base, where that is a number.
+pub fn difference(value: Option<u64>, base: Option<u64>) -> Option<f64> {
+    Check::of(base, value).map(|check| check.error)
+}
+
+/// What was lost while recording, as one sentence; `None` if nothing was.
+pub fn losses(study: &Study) -> Option<String> {
+    let lost = &study.recording.lost;
+    let total = total(lost);
+    (total > 0).then(|| {
+        format!(
+            "{} lost while recording ({}): whatever they did is missing from the numbers below.",
+            words::plural(total, "event was", "events were"),
+            listed(lost)
+        )
+    })
+}
+
+/// Sum of counts.
+pub fn total(counts: &[KindCount]) -> u64 {
+    counts.iter().fold(0, |sum, kind| sum.saturating_add(kind.count))
+}
+
+fn listed(counts: &[KindCount]) -> String {
+    let shown: Vec<_> =
+        counts.iter().filter(|kind| kind.count > 0).map(|kind| format!("{} {}", words::count(kind.count), kind.name)).collect();
+    shown.join(", ")
+}
+
+/// Calls into the kernel for memory; `None` if any part is unknown.
+pub fn syscalls(policy: &PolicyResult) -> Option<u64> {
+    let parts = [policy.brk_calls, policy.mmap_calls, policy.munmap_calls, policy.mremap_calls, policy.madvise_calls];
+    parts.into_iter().sum()
+}
+
+/// What was recorded: the program's name for people. The command names the process that it started, not its children.
+pub fn program(study: &Study) -> &str {
+    let recording = &study.recording;
+    let started = recording.mode != "attached" && recording.processes.first().is_none_or(|process| process.selected);
+    let command = recording.command.first().filter(|word| !word.is_empty() && (started || recording.exe.is_empty()));
+    let path = command.unwrap_or(&recording.exe);
+    let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path);
+    if name.is_empty() { "unknown program" } else { name }
+}
+
+/// The models that do best by one figure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best<'a> {
+    /// The lowest, and its figure.
+    pub policy: &'a PolicyResult,
+    /// The figure.
+    pub value: u64,
+    /// Against the baseline.
+    pub difference: Option<f64>,
+    /// Models that differ from the lowest by no more than the margin.
+    pub ties: Vec<&'a str>,
+    /// Whether it differs from the baseline by more than the margin.
+    pub decided: bool,
+}
+
+/// The model that is lowest by `get`; figures within `margin` (a share) of each other are a tie.
+pub fn best<'a>(study: &'a Study, margin: f64, get: fn(&PolicyResult) -> Option<u64>) -> Option<Best<'a>> {
+    let models = || study.policies.iter().filter(|row| row.policy != "measured" && row.policy != "recorded");
+    let (policy, value) = models().filter_map(|row| Some((row, get(row)?))).min_by_key(|found| found.1)?;
+    let difference = difference(Some(value), baseline(study).and_then(get));
+    let ties = models().filter(|row| !std::ptr::eq(*row, policy));
+    let ties = ties.filter(|row| get(row).is_some_and(|other| (other - value) as f64 <= margin * value as f64));
+    Some(Best {
+        policy,
+        value,
+        difference,
+        ties: ties.map(|row| row.policy.as_str()).collect(),
+        decided: difference.is_some_and(|share| share.abs() > margin),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(name: &str, peak: Option<u64>, faults: Option<u64>) -> PolicyResult {
+        PolicyResult { policy: name.into(), peak_rss_bytes: peak, minor_faults: faults, ..Default::default() }
+    }
+
+    fn study(policies: Vec<PolicyResult>) -> Study {
+        Study { policies, ..Default::default() }
+    }
+
+    fn checked(measured: u64, recorded: u64) -> SelfCheck {
+        SelfCheck::of(&study(vec![policy("measured", Some(measured), None), policy("recorded", Some(recorded), None)]))
+    }
+
+    #[test]
+    fn grades_follow_the_error() {
+        assert_eq!(checked(1000, 1010).grade(), Grade::Agrees);
+        assert_eq!(checked(1000, 989).grade(), Grade::Off);
+        assert_eq!(checked(1000, 1101).grade(), Grade::FarOff);
+        assert_eq!(checked(0, 1).grade(), Grade::Unknown);
+        assert_eq!(SelfCheck::of(&Study::default()).grade(), Grade::Unknown);
+    }
+
+    #[test]
+    fn many_wrong_faults_spoil_a_good_peak() {
+        let rows = vec![policy("measured", Some(1000), Some(100)), policy("recorded", Some(1000), Some(103))];
+        assert_eq!(SelfCheck::of(&study(rows)).grade(), Grade::Off);
+    }
+
+    #[test]
+    fn close_policies_are_a_tie() {
+        let rows = [("measured", 1000), ("recorded", 1010), ("a", 900), ("b", 905), ("c", 950)];
+        let study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
+        let best = best(&study, SelfCheck::of(&study).peak_margin(), |row| row.peak_rss_bytes).unwrap();
+        assert_eq!((best.policy.policy.as_str(), best.ties, best.decided), ("a", vec!["b"], true));
+    }
+
+    #[test]
+    fn a_gain_within_the_margin_is_not_decided() {
+        let rows = [("measured", 1000), ("recorded", 1010), ("a", 995)];
+        let study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
+        assert!(!best(&study, 0.01, |row| row.peak_rss_bytes).unwrap().decided);
+    }
+
+    #[test]
+    fn one_unknown_call_count_makes_the_sum_unknown() {
+        let mut row = policy("a", None, None);
+        assert_eq!(syscalls(&row), None);
+        (row.brk_calls, row.mmap_calls, row.munmap_calls, row.mremap_calls, row.madvise_calls) = (Some(1), Some(2), Some(3), Some(4), None);
+        assert_eq!(syscalls(&row), None);
+        row.madvise_calls = Some(5);
+        assert_eq!(syscalls(&row), Some(15));
+    }
+
+    #[test]
+    fn losses_are_named() {
+        let mut study = Study::default();
+        assert_eq!(losses(&study), None);
+        study.recording.lost = vec![KindCount { name: "malloc".into(), count: 3 }, KindCount { name: "fault".into(), count: 0 }];
+        assert!(losses(&study).unwrap().starts_with("3 events were lost while recording (3 malloc):"));
+    }
+}

@@ -1,0 +1,220 @@
+//! The table of policies as plain text for a terminal.
+
+use crate::reading::{self, SelfCheck};
+use crate::study::{PolicyResult, Study};
+use crate::words::{self, UNKNOWN};
+
+/// Below this a table is not readable; narrower terminals wrap it themselves.
+const NARROWEST: usize = 40;
+const GAP: &str = "  ";
+
+/// One column: heading, its cells, and how soon it goes when the terminal is narrow (0 stays).
+struct Column {
+    heading: String,
+    cells: Vec<String>,
+    dispensable: u8,
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        self.cells.iter().chain([&self.heading]).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    }
+}
+
+/// The study for a terminal of `width` columns: self-check, losses, table, notes. Ends with a newline.
+pub fn terminal(study: &Study, width: usize) -> String {
+    let width = width.max(NARROWEST);
+    let check = SelfCheck::of(study);
+    let mut out = cut(&heading(study), width) + "\n";
+    out += &wrapped(&format!("Self-check: {}", check.sentence()), width);
+    if let Some(losses) = reading::losses(study) {
+        out += &wrapped(&format!("LOST: {losses}"), width);
+    }
+    out.push('\n');
+    out += &table(study, &check, width);
+    if !study.recording.notes.is_empty() {
+        out.push('\n');
+    }
+    for note in &study.recording.notes {
+        out += &wrapped(&format!("Note: {}", printable(note)), width);
+    }
+    out
+}
+
+fn heading(study: &Study) -> String {
+    let recording = &study.recording;
+    let what = if recording.command.is_empty() { reading::program(study).to_owned() } else { recording.command.join(" ") };
+    let facts = [&recording.mode, &recording.ending].into_iter().filter(|fact| !fact.is_empty());
+    let facts = facts.map(|fact| format!(", {}", printable(fact))).collect::<String>();
+    let name = printable(reading::program(study));
+    format!("{name}, pid {}, {}{facts}: {}", recording.pid, words::duration(recording.duration_ns), printable(&what))
+}
+
+/// Outside text may hold escape sequences that would drive the reader's terminal.
+fn printable(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn table(study: &Study, check: &SelfCheck, width: usize) -> String {
+    let mut columns = columns(study, check);
+    while total_width(&columns) > width {
+        let least = columns.iter().map(|column| column.dispensable).max().unwrap_or(0);
+        if least == 0 {
+            break;
+        }
+        columns.retain(|column| column.dispensable != least);
+    }
+    let spare = width.saturating_sub(total_width(&columns) - columns[0].width()).max(12);
+    for cell in &mut columns[0].cells {
+        *cell = cut(cell, spare);
+    }
+    let rows = (0..study.policies.len()).map(|row| line(&columns, |column| &column.cells[row]));
+    std::iter::once(line(&columns, |column| &column.heading)).chain(rows).collect()
+}
+
+fn total_width(columns: &[Column]) -> usize {
+    columns.iter().map(Column::width).sum::<usize>() + GAP.len() * (columns.len() - 1)
+}
+
+fn line(columns: &[Column], cell: impl Fn(&Column) -> &String) -> String {
+    let mut out = String::new();
+    for (at, column) in columns.iter().enumerate() {
+        let (text, width) = (cell(column), column.width());
+        match at {
+            0 => out += &format!("{text:<width$}"),
+            _ => out += &format!("{GAP}{text:>width$}"),
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out + "\n"
+}
+
+fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
+    let base = reading::baseline(study);
+    let against = base.map_or("vs –".to_owned(), |base| format!("vs {}", base.policy));
+    let column = |heading: &str, dispensable, cell: &dyn Fn(&PolicyResult) -> String| Column {
+        heading: heading.to_owned(),
+        cells: study.policies.iter().map(cell).collect(),
+        dispensable,
+    };
+    let delta = |row: &PolicyResult| match base {
+        Some(base) if std::ptr::eq(base, row) => String::new(),
+        _ => difference(row, base, check.peak_margin()),
+    };
+    vec![
+        column("policy", 0, &|row| name(row)),
+        column("peak RSS", 0, &|row| or_unknown(row.peak_rss_bytes, words::bytes)),
+        column(&against, 1, &delta),
+        column("low–high", 5, &spread),
+        column("mean", 4, &|row| or_unknown(row.mean_rss_bytes, words::bytes)),
+        column("final", 6, &|row| or_unknown(row.final_rss_bytes, words::bytes)),
+        column("minor faults", 2, &|row| or_unknown(row.minor_faults, words::count)),
+        column("syscalls", 3, &|row| or_unknown(reading::syscalls(row), words::count)),
+        column("returned", 7, &|row| or_unknown(row.returned_bytes, words::bytes)),
+    ]
+}
+
+fn name(row: &PolicyResult) -> String {
+    let library = if row.source == "replayed" { " (real library)" } else { "" };
+    printable(&row.policy) + library
+}
+
+fn or_unknown(value: Option<u64>, shown: fn(u64) -> String) -> String {
+    value.map_or(UNKNOWN.to_owned(), shown)
+}
+
+/// A difference within the self-check's error is marked: it is a tie.
+fn difference(row: &PolicyResult, base: Option<&PolicyResult>, margin: f64) -> String {
+    let share = reading::difference(row.peak_rss_bytes, base.and_then(|base| base.peak_rss_bytes));
+    match share {
+        None => UNKNOWN.to_owned(),
+        Some(share) if row.policy != "recorded" && share.abs() <= margin => format!("tie {}", words::percent(share)),
+        Some(share) => words::percent(share),
+    }
+}
+
+fn spread(row: &PolicyResult) -> String {
+    match (row.peak_rss_low_bytes, row.peak_rss_high_bytes) {
+        (Some(low), Some(high)) if low != high => words::byte_range(low, high),
+        _ => String::new(),
+    }
+}
+
+/// The text, or as much as fits with an ellipsis.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Breaks between words so that no line is longer than `width` unless a single word is.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
+            out.push('\n');
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out += word;
+        used += length;
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn study() -> Study {
+        let row = |name: &str, peak| PolicyResult { policy: name.into(), peak_rss_bytes: Some(peak), ..Default::default() };
+        let mut study = Study {
+            policies: vec![row("measured", 100 << 20), row("recorded", 101 << 20), row("glibc:arena_max=2,trim_threshold=64K", 80 << 20)],
+            ..Default::default()
+        };
+        study.recording.command = vec!["python3".into(), "-c".into(), "x\u{1b}[2J".into()];
+        study.recording.notes = vec!["Only part of it was recorded.".into()];
+        study
+    }
+
+    #[test]
+    fn the_self_check_stands_before_the_table() {
+        let text = terminal(&study(), 100);
+        let (check, table) = (text.find("Self-check:").unwrap(), text.find("policy  ").unwrap());
+        assert!(check < table, "{text}");
+        assert!(text.contains("−20.0 %") && text.contains("+1.0 %"), "{text}");
+        assert!(text.ends_with("Note: Only part of it was recorded.\n"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [60, 80, 120, 200] {
+            let text = terminal(&study(), width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}\n{text}");
+        }
+    }
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert!(!terminal(&study(), 200).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn losses_are_loud() {
+        let mut study = study();
+        study.recording.lost = vec![crate::study::KindCount { name: "malloc".into(), count: 2 }];
+        assert!(terminal(&study, 100).contains("LOST: 2 events were lost"));
+    }
+
+    #[test]
+    fn an_empty_study_is_no_panic() {
+        assert!(terminal(&Study::default(), 0).contains("unknown program"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Reports of made-up studies: golden files, the page's promises, and the page in a real browser.
+
+mod browser;
+mod golden;
+mod made_up;
+mod page;

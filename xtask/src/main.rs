@@ -1,0 +1,51 @@
+//! The chores of the workspace. One file per chore; `cargo xtask` lists them.
+
+mod accuracy;
+mod bench;
+mod ci;
+mod command;
+mod ebpf;
+mod fuzz;
+mod gallery;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask CHORE
+  ci                    everything that checks, in order; stops at the first failure
+  setup                 install what the chores and the tests need, or say what is missing
+  tidy                  rules of this repository that no compiler knows
+  test [FILTER]         all tests of the host; live ones skip themselves without root and say so
+  gallery               make reports/gallery anew from the traces in profiler/tests/data
+  bench                 what recording costs a program, and how fast a replay is, measured here and now
+  fuzz TARGET [S]       feed a target of fuzz/ with noise for S seconds (60)
+  accuracy              compare the page model with the kernel on real programs: a table
+  ebpf build            build the kernel half and store it in profiler-ebpf/object
+  ebpf check            build it again and compare with what is stored
+  ebpf clippy           lint the kernel half for its own target";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["ci"] => ci::run(),
+        ["setup"] => setup::run(),
+        ["tidy"] => tidy::run(),
+        ["test", rest @ ..] => test::run(rest),
+        ["accuracy"] => accuracy::run(),
+        ["gallery"] => gallery::run(),
+        ["bench"] => bench::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["ebpf", what] => ebpf::run(what),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
