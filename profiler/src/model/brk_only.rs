@@ -240,7 +240,7 @@ impl AllocatorModel for BrkOnly {
     }
 
     fn counters(&self) -> Counters {
-        Counters { held: Bytes(self.end - self.base), free: Bytes(self.free.total() + self.end - self.top) }
+        Counters { held: Bytes(self.end - self.base), free: Bytes(self.free.total() + self.end - self.top), parts: Vec::new() }
     }
 }
 

@@ -89,7 +89,7 @@ impl AllocatorModel for MmapOnly {
     }
 
     fn counters(&self) -> Counters {
-        Counters { held: Bytes(self.held), free: Bytes(0) }
+        Counters { held: Bytes(self.held), free: Bytes(0), parts: Vec::new() }
     }
 }
 

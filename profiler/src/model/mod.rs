@@ -45,12 +45,14 @@ pub struct Block {
 }
 
 /// What an allocator holds beside live blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Mapped from the system: live blocks, free memory and bookkeeping together.
     pub held: Bytes,
     /// Of that, free and ready for the next request.
     pub free: Bytes,
+    /// Where the bytes of `held` that are not the program's sit, by the allocator's own names (`tcache`, `top`, …).
+    pub parts: Vec<(&'static str, Bytes)>,
 }
 
 /// One allocator with its settings.
@@ -69,8 +71,16 @@ pub trait AllocatorModel: Send {
     fn tick(&mut self, _os: &mut dyn Os) {}
     /// A thread ended: its caches go back.
     fn thread_exit(&mut self, _os: &mut dyn Os, _tid: Tid) {}
+    /// The program asked for free memory to be given back (`malloc_trim`).
+    fn trim(&mut self, _os: &mut dyn Os, _pad: Bytes) {}
+    /// The program changed a setting while it ran (`mallopt`), by the number and value it gave.
+    fn configure(&mut self, _os: &mut dyn Os, _parameter: i32, _value: i32) {}
     /// What is held.
     fn counters(&self) -> Counters;
+    /// For people: the state from which the next block of this size would be served.
+    fn describe(&self, _tid: Tid, _size: Bytes) -> String {
+        String::new()
+    }
 }
 
 /// An allocator as the user names it.
@@ -139,6 +149,8 @@ pub enum Unit {
 pub struct Settings {
     /// The version asked for; without one, the model's newest.
     pub version: Option<&'static str>,
+    /// CPUs of the machine that is modelled; some allocators size their arenas by them.
+    pub cpus: u32,
     values: BTreeMap<&'static str, i64>,
 }
 
@@ -146,7 +158,7 @@ impl Settings {
     /// The defaults of `spec`.
     pub fn defaults(spec: &ModelSpec) -> Settings {
         let values = spec.tunables.iter().map(|tunable| (tunable.key, tunable.default)).collect();
-        Settings { version: spec.versions.last().copied(), values }
+        Settings { version: spec.versions.last().copied(), cpus: 1, values }
     }
 
     /// Changes a value; it must have been checked against the tunable's range.

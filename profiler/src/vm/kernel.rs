@@ -90,6 +90,23 @@ impl<const N: usize> Os for Kernel<N> {
         Some(addr)
     }
 
+    fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
+        let end = hint.0.checked_add(len.page_up().0)?;
+        if hint.0 % PAGE != 0 || !self.gaps.containing(hint.0).is_some_and(|gap| gap.1 >= end) {
+            return self.mmap(len, prot);
+        }
+        self.calls.add(Syscall::Mmap, 1);
+        self.gaps.remove(hint.0, end);
+        self.space.map_at(hint, len.page_up(), prot, Backing::Anonymous);
+        Some(hint)
+    }
+
+    // No page is set aside for `hugetlbfs` unless an administrator does so.
+    fn mmap_huge(&mut self, _len: Bytes) -> Option<Addr> {
+        self.calls.add(Syscall::Mmap, 1);
+        None
+    }
+
     fn munmap(&mut self, addr: Addr, len: Bytes) {
         self.calls.add(Syscall::Munmap, 1);
         let len = len.page_up();
@@ -129,6 +146,10 @@ impl<const N: usize> Os for Kernel<N> {
 
     fn touch(&mut self, addr: Addr, len: Bytes, access: Access) {
         self.space.touch(addr, len, access);
+    }
+
+    fn huge_pages(&self) -> Mode {
+        self.space.huge_pages()
     }
 
     fn now(&self) -> Nanos {

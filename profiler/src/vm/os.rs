@@ -1,5 +1,6 @@
 //! The port: everything a model may ask of the operating system.
 
+use super::thp::Mode;
 use crate::event::{Access, Advice};
 use crate::units::{Addr, Bytes, Nanos};
 
@@ -11,6 +12,10 @@ pub trait Os {
     fn brk(&mut self, end: Addr) -> Addr;
     /// Maps private anonymous memory at an address that the system chooses; `None` when it refuses.
     fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr>;
+    /// The same, at `hint` where that is free, and elsewhere otherwise.
+    fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr>;
+    /// Maps memory from the pool of huge pages (`MAP_HUGETLB`); `None` where the pool is empty.
+    fn mmap_huge(&mut self, len: Bytes) -> Option<Addr>;
     /// Gives memory and addresses back.
     fn munmap(&mut self, addr: Addr, len: Bytes);
     /// Resizes a mapping, moving it where it must; resident pages travel along.
@@ -21,6 +26,8 @@ pub trait Os {
     fn mprotect(&mut self, addr: Addr, len: Bytes, prot: u8);
     /// Accesses every page of a byte range, as the allocator itself does for its headers, links and clearing.
     fn touch(&mut self, addr: Addr, len: Bytes, access: Access);
+    /// What the machine does about transparent huge pages.
+    fn huge_pages(&self) -> Mode;
     /// The recorded clock.
     fn now(&self) -> Nanos;
 }

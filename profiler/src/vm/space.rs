@@ -62,6 +62,11 @@ impl<const N: usize> AddressSpace<N> {
         AddressSpace { vmas: RangeMap::new(), brk: None, thp, mapped: Bytes(0), mapped_peak: Bytes(0), readings }
     }
 
+    /// The machine's huge-page setting.
+    pub fn huge_pages(&self) -> Mode {
+        self.thp
+    }
+
     /// What was counted in a reading.
     pub fn counters(&self, reading: usize) -> &Counters {
         &self.readings[reading].counters
