@@ -76,6 +76,10 @@ impl<const N: usize> Os for Kernel<N> {
         if end >= BREAK_BASE && end <= BREAK_LIMIT {
             self.space.set_break(end);
         }
+        self.break_end()
+    }
+
+    fn break_end(&self) -> Addr {
         self.space.break_area().map_or(BREAK_BASE, |(_, end)| end)
     }
 
@@ -92,7 +96,8 @@ impl<const N: usize> Os for Kernel<N> {
 
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
         let end = hint.0.checked_add(len.page_up().0)?;
-        if hint.0 % PAGE != 0 || !self.gaps.containing(hint.0).is_some_and(|gap| gap.1 >= end) {
+        let fits = hint.0.is_multiple_of(PAGE) && self.gaps.containing(hint.0).is_some_and(|gap| gap.1 >= end);
+        if !fits {
             return self.mmap(len, prot);
         }
         self.calls.add(Syscall::Mmap, 1);
