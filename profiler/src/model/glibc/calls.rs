@@ -148,11 +148,7 @@ impl Glibc {
     /// Frees a chunk on the allocator's own behalf.
     fn free_inside(&mut self, os: &mut dyn Os, a: usize, thread: usize, chunk: u64) {
         let cache = (!self.version.late_tcache()).then_some(thread);
-        if cache.is_some() {
-            return self.core_free(os, a, cache, chunk);
-        }
-        let size = self.memory.size(chunk);
-        self.merge_and_free(os, a, chunk, size);
+        self.core_free(os, a, cache, chunk);
     }
 
     /// A new size for a chunk that stays where it is.
