@@ -56,6 +56,7 @@ fn build(settings: &Settings) -> Result<Box<dyn AllocatorModel>> {
         top: 0,
         end: 0,
         used: 0,
+        foreign: 0,
     }))
 }
 
@@ -70,6 +71,8 @@ struct BrkOnly {
     end: u64,
     /// Everything from here on is as the kernel gave it: zero.
     used: u64,
+    /// Bytes between `base` and `end` that the program made by its own `sbrk`.
+    foreign: u64,
 }
 
 fn chunk_of(block: Block) -> (u64, u64) {
@@ -117,6 +120,11 @@ impl BrkOnly {
         if least <= self.end {
             return Some(());
         }
+        let now = os.program_break().0;
+        if now != self.end {
+            self.go_on_behind(os, now);
+            return self.grow(os, need);
+        }
         let wanted = least.saturating_add(self.top_pad);
         for target in [wanted, least] {
             let target = target.checked_next_multiple_of(PAGE)?;
@@ -126,6 +134,20 @@ impl BrkOnly {
             }
         }
         None
+    }
+
+    /// The program has moved the break: what is left of the top becomes a free chunk, and the heap goes on behind the program's part.
+    fn go_on_behind(&mut self, os: &mut dyn Os, now: u64) {
+        let (top, end) = (self.top, self.end);
+        self.foreign += now.saturating_sub(end);
+        self.end = now;
+        self.top = now.next_multiple_of(16);
+        self.used = self.top;
+        // The last header of the old part stays: the chunk below it must not run into what is not the heap's.
+        if end.saturating_sub(top) >= SMALLEST + HEADER {
+            let (start, end) = self.free.insert(top, end - HEADER);
+            self.tag_free(os, start, end);
+        }
     }
 
     fn release(&mut self, os: &mut dyn Os, start: u64, end: u64) {
@@ -140,7 +162,7 @@ impl BrkOnly {
     }
 
     fn trim(&mut self, os: &mut dyn Os) {
-        if self.end - self.top <= self.trim_threshold {
+        if self.end.saturating_sub(self.top) <= self.trim_threshold || os.program_break().0 != self.end {
             return;
         }
         let target = (self.top + SMALLEST).saturating_add(self.top_pad).next_multiple_of(PAGE);
@@ -193,6 +215,9 @@ impl BrkOnly {
             if wanted + SMALLEST > self.end {
                 self.grow(os, wanted - end)?;
             }
+            if end != self.top {
+                return None;
+            }
             self.top = wanted;
             write(os, self.top, HEADER);
             write(os, start, HEADER);
@@ -240,7 +265,9 @@ impl AllocatorModel for BrkOnly {
     }
 
     fn counters(&self) -> Counters {
-        Counters { held: Bytes(self.end - self.base), free: Bytes(self.free.total() + self.end - self.top), parts: Vec::new() }
+        let top = self.end.saturating_sub(self.top);
+        let held = self.end.saturating_sub(self.base + self.foreign);
+        Counters { held: Bytes(held), free: Bytes(self.free.total() + top), parts: Vec::new() }
     }
 }
 
@@ -310,6 +337,27 @@ mod tests {
         model.free(&mut kernel, 1, fresh);
         model.malloc(&mut kernel, zeroed).unwrap();
         assert!(kernel.space().counters(0).anon.0 >= 24);
+    }
+
+    #[test]
+    fn the_heap_goes_on_behind_what_the_program_takes_of_the_break() {
+        let (mut model, mut kernel) = heap(0, PAGE as i64);
+        let below = model.malloc(&mut kernel, ask(1000)).unwrap();
+        kernel.sbrk(5);
+        let small = model.malloc(&mut kernel, ask(100)).unwrap();
+        let (far, farther) = (model.malloc(&mut kernel, ask(50_000)).unwrap(), model.malloc(&mut kernel, ask(50_000)).unwrap());
+        let foreign = kernel.program_break();
+        kernel.sbrk(100_000);
+        // What was left of the old top is used, and its end is not run over.
+        assert!(small.addr > below.addr && small.addr.0 + small.usable.0 <= far.addr.0 - 5);
+        assert!(far.addr.0.is_multiple_of(16));
+        let held = model.counters().held;
+        model.free(&mut kernel, 1, farther);
+        assert_eq!((kernel.program_break(), model.counters().held), (foreign.offset(Bytes(100_000)), held));
+        kernel.sbrk(-100_000);
+        model.free(&mut kernel, 1, far);
+        assert!(kernel.program_break() < foreign);
+        assert_eq!(kernel.space().counters(0).strays, 0);
     }
 
     #[test]
