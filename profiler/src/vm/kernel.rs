@@ -151,7 +151,7 @@ impl<const N: usize> Os for Kernel<N> {
 
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
         let end = hint.0.checked_add(len.page_up().0)?;
-        if hint.0 % PAGE != 0 || !self.gaps.containing(hint.0).is_some_and(|gap| gap.1 >= end) {
+        if !hint.0.is_multiple_of(PAGE) || self.gaps.containing(hint.0).is_none_or(|gap| gap.1 < end) {
             return self.mmap(len, prot);
         }
         self.calls.add(Syscall::Mmap, 1);

@@ -9,7 +9,7 @@ use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::Syscall;
 use proptest::prelude::*;
 
-fn lift(script: &Script) -> (Vec<Action>, Lifter) {
+pub(super) fn lift(script: &Script) -> (Vec<Action>, Lifter) {
     lift_of(script, 0)
 }
 
@@ -28,12 +28,12 @@ fn balanced(lifter: &Lifter) {
     assert_eq!(books.events, books.lifted + books.carried + books.set_aside.values().sum::<u64>(), "{books:?}");
 }
 
-fn aside(lifter: &Lifter, reason: &str) -> u64 {
+pub(super) fn aside(lifter: &Lifter, reason: &str) -> u64 {
     lifter.books().and_then(|books| books.set_aside.get(reason).copied()).unwrap_or(0)
 }
 
 /// What is carried in the end: anonymous pages, faults, mapped pages, returned pages.
-fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
+pub(super) fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
     let mut sum = (0, 0, 0, 0);
     for action in actions {
         match *action {
@@ -45,7 +45,7 @@ fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
     sum
 }
 
-fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
+pub(super) fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
     let count = |action: &Action| match action {
         Action::Mapping { calls: Some((kind, count)), .. } if *kind == wanted => i64::from(*count),
         _ => 0,
@@ -53,12 +53,12 @@ fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
     actions.iter().map(count).sum()
 }
 
-fn heap_ops(actions: &[Action]) -> Vec<Action> {
+pub(super) fn heap_ops(actions: &[Action]) -> Vec<Action> {
     let carried = |action: &&Action| !matches!(action, Action::Resident { .. } | Action::Mapping { .. } | Action::End);
     actions.iter().filter(carried).copied().collect()
 }
 
-fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {
+pub(super) fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {
     Action::Alloc { id, tid, size: Bytes(size), align_log2: 0, zeroed: false, assumed }
 }
 
@@ -241,64 +241,6 @@ fn populated_pages_fault_without_an_event() {
     script.mmap(MAPS, 5, PRIVATE | MAP_POPULATE).write_pages(MAPS, 1);
     let (actions, lifter) = lift(&script);
     assert_eq!((carried(&actions), aside(&lifter, IDLE_FAULT)), ((5, 5, 5, 0), 1));
-}
-
-fn moved(delta: i64) -> Action {
-    Action::Sbrk { delta }
-}
-
-#[test]
-fn the_programs_own_break_moves_every_policys_and_its_pages_are_carried() {
-    // As a static program does before it has an allocator: less than a page.
-    let mut script = Script::default();
-    script.tid(1).push(What::Start).brk(0, HEAP).brk(HEAP + 0xd00, HEAP + 0xd00).fault(HEAP, Access::Write);
-    script.in_heap(|heap| heap.brk(HEAP + 0x2_1d00, HEAP + 0x2_1d00).brk(HEAP + 0x2_2000, HEAP + 0x2_2000));
-    script.malloc(HEAP + 0x16d0, 24).brk(HEAP + 0x2_4000, HEAP + 0x2_4000).write_pages(HEAP + 0x2_2000, 2);
-    script.in_heap(|heap| heap.brk(HEAP + 0x2_8000, HEAP + 0x2_8000).fault(HEAP + 0x2_4000, Access::Write));
-    let (actions, lifter) = lift(&script);
-    assert_eq!(heap_ops(&actions), [moved(0xd00), malloc(0, 1, 24, false), moved(0x2000)]);
-    assert_eq!((carried(&actions), carried_calls(&actions, Syscall::Brk)), ((3, 3, 0, 0), 3));
-    assert_eq!((aside(&lifter, OWN_CALL), aside(&lifter, OWN_TOUCH)), (3, 1));
-    let spot = lifter.placement().unwrap().spot(Addr(HEAP + 0x16d0)).unwrap();
-    assert_eq!((spot.area, spot.offset), (crate::vm::Area::Heap, Bytes(0x16d0)));
-}
-
-#[test]
-fn a_break_that_shrinks_is_the_allocators_after_a_free_and_the_programs_otherwise() {
-    let mut script = Script::with_heap();
-    script.malloc(HEAP + 16, 100).malloc(HEAP + 200, 1).free(HEAP + 200).fault(HEAP, Access::Write);
-    script.brk(HEAP + 12 * PAGE, HEAP + 12 * PAGE).brk(HEAP + 11 * PAGE, HEAP + 11 * PAGE);
-    script.free(HEAP + 16).tid(2).brk(HEAP + 10 * PAGE, HEAP + 10 * PAGE).brk(HEAP + 14 * PAGE, HEAP + 14 * PAGE).tid(1);
-    // What the program has at the top is in the way of a trim.
-    script.free(0).brk(HEAP + 13 * PAGE, HEAP + 13 * PAGE).free(0).brk(HEAP + 10 * PAGE, HEAP + 10 * PAGE);
-    script.free(0).brk(HEAP + 9 * PAGE, HEAP + 9 * PAGE);
-    let (actions, lifter) = lift(&script);
-    let sbrks: Vec<Action> = heap_ops(&actions).into_iter().filter(|action| matches!(action, Action::Sbrk { .. })).collect();
-    assert_eq!(sbrks, [-1, -1, 4, -1, -3].map(|pages| moved(pages * PAGE as i64)));
-    assert_eq!((aside(&lifter, OWN_CALL), carried_calls(&actions, Syscall::Brk)), (3, 6));
-}
-
-#[test]
-fn frees_in_a_threads_teardown_are_told_apart() {
-    let mut script = Script::with_heap();
-    script.malloc(HEAP + 16, 10).malloc(HEAP + 64, 10).tid(2).free(HEAP + 16).free(HEAP + 999).free(HEAP + 64);
-    script.free(HEAP + 64).free(HEAP + 16).free(HEAP + 512).tid(1).free(HEAP + 16).malloc(HEAP + 16, 10).tid(2).push(What::ThreadEnd);
-    script.tid(1).free(HEAP + 16);
-    let (actions, lifter) = lift(&script);
-    assert_eq!([FREE_UNKNOWN, FREE_AT_EXIT].map(|reason| aside(&lifter, reason)), [2, 3]);
-    let frees = heap_ops(&actions).iter().filter(|action| matches!(action, Action::Free { .. })).count();
-    assert_eq!(frees, 3);
-}
-
-#[test]
-fn what_a_program_tells_its_allocator_is_handed_on() {
-    let mut script = Script::with_heap();
-    script.push(What::Configure { parameter: -2, value: 4096 }).push(What::Trim { pad: Bytes(7) });
-    script.alloc(Call::Pvalloc, HEAP + PAGE, PAGE + 1, 0);
-    let (actions, _) = lift(&script);
-    let expected =
-        [Action::Configure { tid: 1, parameter: -2, value: 4096 }, Action::Trim { tid: 1, pad: Bytes(7) }, malloc(0, 1, 2 * PAGE, false)];
-    assert_eq!(heap_ops(&actions), expected);
 }
 
 #[test]
