@@ -42,13 +42,15 @@ struct Drive {
     kernel: Kernel<1>,
     /// address → (usable end, block, requested)
     live: BTreeMap<u64, (u64, Block)>,
+    /// The program also moves the break and asks for memory to be given back.
+    meddling: bool,
     log: Vec<u64>,
 }
 
 impl Drive {
     fn new(spec: &ModelSpec, seed: u64) -> Drive {
         let model = (spec.build)(&Settings::defaults(spec)).expect("defaults build");
-        Drive { seed, model, kernel: Kernel::new(Mode::Madvise), live: BTreeMap::new(), log: Vec::new() }
+        Drive { seed, model, kernel: Kernel::new(Mode::Madvise), live: BTreeMap::new(), meddling: false, log: Vec::new() }
     }
 
     fn run(&mut self) {
@@ -56,6 +58,9 @@ impl Drive {
         for step in 0..STEPS {
             self.kernel.set_now(Nanos(step as u64 * 1_000_000));
             self.tick();
+            if self.meddling && random.below(40) == 0 {
+                self.meddle(&mut random);
+            }
             let action = random.below(100);
             // Growth first, then decline, so that both directions are seen.
             let grow = if step < STEPS / 2 { 60 } else { 35 };
@@ -79,6 +84,11 @@ impl Drive {
         if self.model.due().is_some_and(|due| due <= crate::vm::os::Os::now(&self.kernel)) {
             self.model.tick(&mut self.kernel);
         }
+    }
+
+    fn meddle(&mut self, random: &mut Random) {
+        self.kernel.sbrk(random.below(30_000) as i64 - 10_000);
+        self.model.trim(&mut self.kernel, Bytes(random.below(100_000)));
     }
 
     fn malloc(&mut self, request: Request) {
@@ -140,6 +150,15 @@ fn each_model(check: impl Fn(&ModelSpec, u64)) {
 #[test]
 fn blocks_are_large_enough_aligned_mapped_and_disjoint() {
     each_model(|spec, seed| Drive::new(spec, seed).run());
+}
+
+#[test]
+fn the_programs_own_break_is_left_alone() {
+    each_model(|spec, seed| {
+        let mut drive = Drive::new(spec, seed);
+        drive.meddling = true;
+        drive.run();
+    });
 }
 
 #[test]

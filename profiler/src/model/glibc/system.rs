@@ -57,7 +57,7 @@ impl Glibc {
                 self.advise_huge(os, start + size, correction);
             }
         } else {
-            end = os.break_end().0;
+            end = os.program_break().0;
         }
         self.set_top(os, a, aligned, end - aligned);
         self.fence(os, a, old_top, old_size);
@@ -68,7 +68,7 @@ impl Glibc {
     fn growth(&self, os: &dyn Os, wanted: u64) -> Option<u64> {
         if self.thp_advised {
             // Before the first call libc takes the break to be 0.
-            let end = if self.base.is_some() { os.break_end().0 } else { 0 };
+            let end = if self.base.is_some() { os.program_break().0 } else { 0 };
             return Some(end.checked_add(wanted)?.checked_next_multiple_of(HUGE)? - end);
         }
         wanted.checked_next_multiple_of(PAGE)
@@ -79,7 +79,7 @@ impl Glibc {
         if self.params.hugetlb == Hugetlb::Pool {
             return None;
         }
-        let start = if self.knows_break { os.break_end().0 } else { os.brk(Addr(0)).0 };
+        let start = if self.knows_break { os.program_break().0 } else { os.brk(Addr(0)).0 };
         self.knows_break = true;
         let end = start.checked_add(size)?;
         if os.brk(Addr(end)).0 != end {
@@ -146,7 +146,7 @@ impl Glibc {
         let Some(spare) = size.checked_sub(MINSIZE + 1).filter(|&spare| spare > pad) else { return false };
         let extra = align_down(spare - pad, if self.thp_advised { HUGE } else { PAGE });
         let end = top + size;
-        if extra == 0 || self.params.hugetlb == Hugetlb::Pool || os.break_end().0 != end {
+        if extra == 0 || self.params.hugetlb == Hugetlb::Pool || os.program_break().0 != end {
             return false;
         }
         if os.brk(Addr(end - extra)).0 != end - extra {
