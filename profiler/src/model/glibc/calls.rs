@@ -1,7 +1,7 @@
 //! The calls of a program, down to the core routines.
 
 use super::Glibc;
-use super::chunk::{HEADER, MINSIZE, WORD, align_up, bin_index, chunk_size};
+use super::chunk::{HEADER, MINSIZE, WORD, align_up, chunk_size};
 use super::memory::write;
 use super::tcache::bin_of;
 use crate::event::{Access, Advice};
