@@ -37,7 +37,7 @@ struct Pending {
     /// Stack pointer at the entry.
     sp: u64,
     size: u64,
-    /// `realloc`: the old address; `posix_memalign`: where the result is stored.
+    /// `realloc`: the old address; `posix_memalign`: where the result is stored; `mallopt`: the parameter.
     pointer: u64,
 }
 
@@ -83,7 +83,7 @@ fn make_room() {
     }
 }
 
-/// Entry of every function that returns memory; the cookie says which one it is.
+/// Entry of every function of the family but `free`; the cookie says which one it is.
 #[uprobe]
 fn heap_enter(ctx: ProbeContext) {
     make_room();
@@ -106,7 +106,7 @@ fn heap_enter(ctx: ProbeContext) {
     }
 }
 
-/// Return of every function that returns memory.
+/// Return of every function of the family but `free`.
 #[uretprobe]
 fn heap_return(ctx: RetProbeContext) {
     let tid = emit::current_tid();
@@ -125,6 +125,7 @@ fn heap_return(ctx: RetProbeContext) {
     let result = unsafe { (*ctx.regs).rax };
     match kind {
         Kind::Realloc => emit::long(kind, place(result, 0), call.size, [call.pointer, 0, 0]),
+        Kind::Mallopt => emit::short(kind, place(call.pointer, 0), call.size),
         Kind::PosixMemalign => emit::short(kind, place(stored_result(result, call.pointer), call.flags), call.size),
         _ => emit::short(kind, place(result, call.flags), call.size),
     }
@@ -162,6 +163,7 @@ fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pe
     let first = argument(ctx, cookie, 0);
     let second = argument(ctx, cookie, 1);
     let (size, align, pointer) = match kind {
+        Kind::Mallopt => ((second as u32).into(), 0, (first as u32).into()),
         Kind::Calloc => (array_size(first, second), 0, 0),
         Kind::Realloc => (second, 0, first),
         Kind::Memalign | Kind::AlignedAlloc => (second, first, 0),

@@ -81,6 +81,10 @@ kinds! {
     Pvalloc = 8, "pvalloc", 3;
     /// `free` was entered: word 1 address.
     Free = 9, "free", 3;
+    /// `malloc_trim` returned: word 2 size = the pad.
+    Trim = 10, "malloc_trim", 3;
+    /// `mallopt` returned: word 1 the parameter, word 2 size = the value, both as 32 bits.
+    Mallopt = 11, "mallopt", 3;
     /// `brk` returned: word 3 the break that was asked for, word 4 the break that is.
     Brk = 16, "brk", 6;
     /// `mmap` returned: word 1 flags [`IN_HEAP`] and address hint, word 2 size = [`mmap_bits`], word 3 result or -errno, word 4 length,

@@ -46,9 +46,9 @@ pub const TRACEPOINTS: &[Tracepoint] = &[
 /// Every raw tracepoint program; the program has the tracepoint's name. They exist on x86 only.
 pub const RAW_TRACEPOINTS: &[&str] = &["page_fault_user", "page_fault_kernel"];
 
-/// Program at the entry of a function that returns memory; needs a [`crate::Cookie`].
+/// Program at the entry of every function of the malloc family but `free`; needs a [`crate::Cookie`].
 pub const HEAP_ENTER: &str = "heap_enter";
-/// Program at the return of a function that returns memory; needs no cookie.
+/// Program at the return of every function of the malloc family but `free`; needs no cookie.
 pub const HEAP_RETURN: &str = "heap_return";
 /// Program at the entry of `free`; needs a [`crate::Cookie`].
 pub const HEAP_FREE: &str = "heap_free";

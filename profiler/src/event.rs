@@ -129,6 +129,18 @@ pub enum What {
         /// The block, possibly null.
         ptr: Addr,
     },
+    /// `malloc_trim` returned.
+    Trim {
+        /// Bytes that may stay free at the top of the heap.
+        pad: Bytes,
+    },
+    /// `mallopt` returned.
+    Configure {
+        /// `M_*` number.
+        parameter: i32,
+        /// The value given with it.
+        value: i32,
+    },
     /// `brk`: the kernel answers with the break that is, whether it moved or not.
     Brk {
         /// Asked for; 0 asks for the current one.

@@ -234,6 +234,8 @@ fn what(kind: Kind, words: &Words, begin_ns: u64) -> Option<What> {
     let [.., result, len, last] = *words;
     Some(match kind {
         Kind::Free => What::Free { ptr: addr },
+        Kind::Trim => What::Trim { pad: Bytes(size) },
+        Kind::Mallopt => What::Configure { parameter: (addr.0 as u32).cast_signed(), value: (size as u32).cast_signed() },
         Kind::Brk => What::Brk { asked: Addr(result), got: Addr(len) },
         Kind::Mmap => What::Mmap {
             hint: addr,

@@ -31,6 +31,16 @@ fn a_malloc_and_a_realloc() {
 }
 
 #[test]
+fn what_a_program_tells_its_allocator_keeps_its_sign() {
+    let (mut decoder, mut events) = (launched(), Vec::new());
+    let parameter = (-3i32).cast_unsigned().into();
+    decoder.decode(&bytes(&[wire::head(Kind::Mallopt, 2000), wire::place(parameter, 0), wire::extent(64 << 10, 7)]), &mut events);
+    decoder.decode(&bytes(&[wire::head(Kind::Trim, 2500), wire::place(1, 0), wire::extent(5, 7)]), &mut events);
+    let whats: Vec<What> = events.iter().map(|event| event.what).collect();
+    assert_eq!(whats, [What::Configure { parameter: -3, value: 64 << 10 }, What::Trim { pad: Bytes(5) }]);
+}
+
+#[test]
 fn a_failed_mmap_carries_its_error() {
     let (mut decoder, mut events) = (launched(), Vec::new());
     let record = [

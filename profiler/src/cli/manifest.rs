@@ -94,6 +94,15 @@ fn allocator(found: &Allocator) -> AllocatorFound {
     }
 }
 
+/// How many numbers a list such as `0-3,5` names.
+fn count_listed(text: &str) -> Option<u32> {
+    let length = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)
+    };
+    text.trim().split(',').map(length).sum()
+}
+
 fn host() -> Host {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let memory = read("/proc/meminfo").and_then(|text| {
@@ -105,9 +114,20 @@ fn host() -> Host {
     Host {
         kernel: read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
         arch: Some(std::env::consts::ARCH.to_owned()),
-        cpus: std::thread::available_parallelism().ok().map(|count| count.get() as u32),
+        cpus: read("/sys/devices/system/cpu/online").and_then(|text| count_listed(&text)),
         page_size: Some(crate::units::PAGE),
         thp,
         memory_total: memory,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count_listed;
+
+    #[test]
+    fn processors_are_counted() {
+        assert_eq!(["0-1\n", "0", "0-3,5,8-9"].map(count_listed), [Some(2), Some(1), Some(7)]);
+        assert_eq!(["", "3-1", "x", "0-4294967295"].map(count_listed), [None; 4]);
     }
 }

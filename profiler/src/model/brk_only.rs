@@ -26,7 +26,7 @@ pub(super) static SPEC: ModelSpec = ModelSpec {
     tunables: &[
         Tunable {
             key: "trim_threshold",
-            knob: None,
+            knobs: &[],
             default: 128 << 10,
             unit: Unit::Bytes,
             range: (0, 1 << 46),
@@ -34,13 +34,14 @@ pub(super) static SPEC: ModelSpec = ModelSpec {
         },
         Tunable {
             key: "top_pad",
-            knob: None,
+            knobs: &[],
             default: 128 << 10,
             unit: Unit::Bytes,
             range: (0, 1 << 40),
             doc: "bytes asked for beyond the need when growing, and kept when trimming",
         },
     ],
+    knob_value: super::plain_knob,
     build,
 };
 
@@ -56,6 +57,7 @@ fn build(settings: &Settings) -> Result<Box<dyn AllocatorModel>> {
         top: 0,
         end: 0,
         used: 0,
+        foreign: 0,
     }))
 }
 
@@ -70,6 +72,8 @@ struct BrkOnly {
     end: u64,
     /// Everything from here on is as the kernel gave it: zero.
     used: u64,
+    /// Bytes between `base` and `end` that the program made by its own `sbrk`.
+    foreign: u64,
 }
 
 fn chunk_of(block: Block) -> (u64, u64) {
@@ -117,6 +121,11 @@ impl BrkOnly {
         if least <= self.end {
             return Some(());
         }
+        let now = os.program_break().0;
+        if now != self.end {
+            self.go_on_behind(os, now);
+            return self.grow(os, need);
+        }
         let wanted = least.saturating_add(self.top_pad);
         for target in [wanted, least] {
             let target = target.checked_next_multiple_of(PAGE)?;
@@ -126,6 +135,20 @@ impl BrkOnly {
             }
         }
         None
+    }
+
+    /// The program has moved the break: what is left of the top becomes a free chunk, and the heap goes on behind the program's part.
+    fn go_on_behind(&mut self, os: &mut dyn Os, now: u64) {
+        let (top, end) = (self.top, self.end);
+        self.foreign += now.saturating_sub(end);
+        self.end = now;
+        self.top = now.next_multiple_of(16);
+        self.used = self.top;
+        // The last header of the old part stays: the chunk below it must not run into what is not the heap's.
+        if end.saturating_sub(top) >= SMALLEST + HEADER {
+            let (start, end) = self.free.insert(top, end - HEADER);
+            self.tag_free(os, start, end);
+        }
     }
 
     fn release(&mut self, os: &mut dyn Os, start: u64, end: u64) {
@@ -140,7 +163,7 @@ impl BrkOnly {
     }
 
     fn trim(&mut self, os: &mut dyn Os) {
-        if self.end - self.top <= self.trim_threshold {
+        if self.end.saturating_sub(self.top) <= self.trim_threshold || os.program_break().0 != self.end {
             return;
         }
         let target = (self.top + SMALLEST).saturating_add(self.top_pad).next_multiple_of(PAGE);
@@ -193,6 +216,9 @@ impl BrkOnly {
             if wanted + SMALLEST > self.end {
                 self.grow(os, wanted - end)?;
             }
+            if end != self.top {
+                return None;
+            }
             self.top = wanted;
             write(os, self.top, HEADER);
             write(os, start, HEADER);
@@ -240,86 +266,12 @@ impl AllocatorModel for BrkOnly {
     }
 
     fn counters(&self) -> Counters {
-        Counters { held: Bytes(self.end - self.base), free: Bytes(self.free.total() + self.end - self.top), parts: Vec::new() }
+        let top = self.end.saturating_sub(self.top);
+        let held = self.end.saturating_sub(self.base + self.foreign);
+        Counters { held: Bytes(held), free: Bytes(self.free.total() + top), parts: Vec::new() }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vm::thp::Mode;
-    use crate::vm::{Kernel, Syscall};
-
-    fn heap(trim_threshold: i64, top_pad: i64) -> (Box<dyn AllocatorModel>, Kernel<1>) {
-        let mut settings = Settings::defaults(&SPEC);
-        settings.set(&SPEC.tunables[0], trim_threshold);
-        settings.set(&SPEC.tunables[1], top_pad);
-        ((SPEC.build)(&settings).unwrap(), Kernel::new(Mode::Never))
-    }
-
-    fn ask(size: u64) -> Request {
-        Request { tid: 1, size: Bytes(size), align: 0, zeroed: false }
-    }
-
-    #[test]
-    fn shoes_before_socks_one_block_at_the_top_keeps_all_below() {
-        let (mut model, mut kernel) = heap(0, 0);
-        let below: Vec<Block> = (0..100).map(|_| model.malloc(&mut kernel, ask(10_000)).unwrap()).collect();
-        let top = model.malloc(&mut kernel, ask(100)).unwrap();
-        let held = model.counters().held;
-        below.iter().for_each(|&block| model.free(&mut kernel, 1, block));
-        assert_eq!(model.counters().held, held);
-        model.free(&mut kernel, 1, top);
-        assert!(model.counters().held.0 <= PAGE, "{:?}", model.counters());
-        assert!(kernel.space().counters(0).anon.0 <= 1);
-    }
-
-    #[test]
-    fn the_lowest_hole_that_fits_is_taken_and_neighbours_merge() {
-        let (mut model, mut kernel) = heap(1 << 20, 0);
-        let blocks: Vec<Block> = (0..6).map(|_| model.malloc(&mut kernel, ask(100)).unwrap()).collect();
-        model.free(&mut kernel, 1, blocks[3]);
-        model.free(&mut kernel, 1, blocks[1]);
-        assert_eq!(model.malloc(&mut kernel, ask(60)).unwrap().addr, blocks[1].addr);
-        model.free(&mut kernel, 1, blocks[2]);
-        let wide = model.malloc(&mut kernel, ask(200)).unwrap();
-        assert!(wide.addr > blocks[1].addr && wide.addr < blocks[3].addr);
-        assert_eq!(kernel.space().counters(0).strays, 0);
-    }
-
-    #[test]
-    fn realloc_grows_into_the_top_and_into_a_free_neighbour() {
-        let (mut model, mut kernel) = heap(1 << 20, 0);
-        let a = model.malloc(&mut kernel, ask(100)).unwrap();
-        let b = model.malloc(&mut kernel, ask(1000)).unwrap();
-        let c = model.malloc(&mut kernel, ask(100)).unwrap();
-        model.free(&mut kernel, 1, b);
-        let a2 = model.realloc(&mut kernel, ask(800), a).unwrap();
-        let c2 = model.realloc(&mut kernel, ask(50_000), c).unwrap();
-        assert_eq!((a2.addr, c2.addr), (a.addr, c.addr));
-        let moved = model.realloc(&mut kernel, ask(5_000), a2).unwrap();
-        assert!(moved.addr > c2.addr);
-    }
-
-    #[test]
-    fn calloc_clears_only_what_was_used_before() {
-        let (mut model, mut kernel) = heap(1 << 30, 0);
-        let zeroed = Request { zeroed: true, ..ask(100_000) };
-        let fresh = model.malloc(&mut kernel, zeroed).unwrap();
-        assert!(kernel.space().counters(0).anon.0 <= 2);
-        model.free(&mut kernel, 1, fresh);
-        model.malloc(&mut kernel, zeroed).unwrap();
-        assert!(kernel.space().counters(0).anon.0 >= 24);
-    }
-
-    #[test]
-    fn a_refusal_of_the_system_is_an_answer() {
-        let (mut model, mut kernel) = heap(0, 0);
-        assert_eq!(model.malloc(&mut kernel, ask(u64::MAX)), None);
-        assert_eq!(model.malloc(&mut kernel, ask(1 << 50)), None);
-        let small = model.malloc(&mut kernel, ask(16)).unwrap();
-        assert_eq!(model.realloc(&mut kernel, ask(1 << 50), small), None);
-        model.free(&mut kernel, 1, small);
-        assert!(kernel.calls().of(Syscall::Brk) > 0);
-    }
-}
+#[path = "brk_only_tests.rs"]
+mod tests;

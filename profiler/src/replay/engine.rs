@@ -117,6 +117,9 @@ impl Run {
                 self.carried.mapped += mapped;
                 self.carried.returned += u64::from(returned) * PAGE;
             }
+            Action::Sbrk { delta } => self.kernel.sbrk(delta),
+            Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
+            Action::Configure { parameter, value, .. } => self.model.configure(&mut self.kernel, parameter, value),
             Action::Fork => self.kernel.space_mut().fork(),
             Action::ThreadEnd { tid } => self.model.thread_exit(&mut self.kernel, tid),
             Action::End => {}

@@ -61,7 +61,7 @@ pub enum Verdict {
 }
 
 /// The family: kind, name, number of arguments. Where two names share their code the earlier one is probed.
-const FAMILY: [(Kind, &str, usize); 9] = [
+const FAMILY: [(Kind, &str, usize); 11] = [
     (Kind::Malloc, "malloc", 1),
     (Kind::Free, "free", 1),
     (Kind::Calloc, "calloc", 2),
@@ -71,6 +71,8 @@ const FAMILY: [(Kind, &str, usize); 9] = [
     (Kind::PosixMemalign, "posix_memalign", 3),
     (Kind::Valloc, "valloc", 1),
     (Kind::Pvalloc, "pvalloc", 1),
+    (Kind::Trim, "malloc_trim", 1),
+    (Kind::Mallopt, "mallopt", 2),
 ];
 
 /// What the names of the family begin with: nothing, or the prefix under which programs such as redis build jemalloc into themselves.

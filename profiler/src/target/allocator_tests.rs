@@ -34,7 +34,7 @@ fn library(path: &str, name: &str, version: &str, build_id: &str, rows: &[Row], 
 
 #[test]
 fn glibc() {
-    let rows: [Row; 8] = [
+    let rows: [Row; 10] = [
         ("malloc", 0, &[7]),
         ("free", 3, &[7]),
         ("calloc", 0, &[7, 6]),
@@ -43,6 +43,8 @@ fn glibc() {
         ("posix_memalign", 7, &[7, 6, 2]),
         ("valloc", 7, &[7]),
         ("pvalloc", 7, &[7]),
+        ("malloc_trim", 0, &[7]),
+        ("mallopt", 7, &[7, 6]),
     ];
     let build = "93ac61ec5a8eb1396f9fbd350e3169a558528a40";
     library("/usr/lib/x86_64-linux-gnu/libc.so.6", "glibc", "2.36", build, &rows, &["aligned_alloc", "reallocarray"]);

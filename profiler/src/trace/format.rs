@@ -23,6 +23,8 @@
 //! rss                             anonymous               file        shared memory (these three are bytes)
 //! mapped              start       length                              backing, see below                  PROT_*
 //! resident            start       length
+//! malloc_trim                     pad
+//! mallopt                                                             parameter       value (both as 32 bits, signed)
 //! thread_start                                                        its thread id
 //! fork                                                                its main thread     its process
 //! start thread_end end
@@ -73,6 +75,8 @@ kinds! {
     Start = "start",
     ThreadEnd = "thread_end",
     End = "end",
+    Trim = "malloc_trim",
+    Configure = "mallopt",
 }
 
 /// The name under which an event is stored.
@@ -148,6 +152,10 @@ impl Row {
                 Row { kind: K::Mapped, addr: addr.0, size: len.0, arg: number_of_backing(backing), prot, ..self }
             }
             What::Resident { addr, pages } => Row { kind: K::Resident, addr: addr.0, size: bytes(pages), ..self },
+            What::Trim { pad } => Row { kind: K::Trim, size: pad.0, ..self },
+            What::Configure { parameter, value } => {
+                Row { kind: K::Configure, arg: parameter.cast_unsigned().into(), detail: value.cast_unsigned(), ..self }
+            }
             What::ThreadStart { child } => Row { kind: K::ThreadStart, arg: child.into(), ..self },
             What::Fork { child, process } => Row { kind: K::Fork, arg: child.into(), detail: process, ..self },
             What::Start => Row { kind: K::Start, ..self },
@@ -195,6 +203,8 @@ impl Row {
             Kind::Rss => What::Rss { anon: pages(self.size), file: pages(self.old_size), shmem: pages(self.arg) },
             Kind::Mapped => What::Mapped { addr, len, prot: self.prot, backing: *BACKINGS.get(usize::try_from(self.arg).ok()?)? },
             Kind::Resident => What::Resident { addr, pages: pages(self.size) },
+            Kind::Trim => What::Trim { pad: len },
+            Kind::Configure => What::Configure { parameter: u32::try_from(self.arg).ok()?.cast_signed(), value: self.detail.cast_signed() },
             Kind::ThreadStart => What::ThreadStart { child: self.arg.try_into().ok()? },
             Kind::Fork => What::Fork { child: self.arg.try_into().ok()?, process: self.detail },
             Kind::Start => What::Start,
@@ -293,5 +303,6 @@ mod tests {
         assert_eq!(row.event(), None);
         assert_eq!(Row { kind: Kind::Mapped, arg: 6, ..Row::default() }.event(), None);
         assert_eq!(Row { kind: Kind::ThreadStart, arg: 1 << 32, ..Row::default() }.event(), None);
+        assert_eq!(Row { kind: Kind::Configure, arg: 1 << 32, ..Row::default() }.event(), None);
     }
 }

@@ -4,10 +4,12 @@
 //! them all: mappings are identical, resident pages and faults are not.
 
 use super::os::Os;
-use super::space::AddressSpace;
+use super::range_map::RangeMap;
+use super::space::{AddressSpace, page_range};
+use super::spot::{Area, Spot};
 use super::thp::Mode;
 use super::{Calls, Syscall};
-use crate::event::{Access, Advice, Backing};
+use crate::event::{Access, Advice, Backing, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::extents::Extents;
 use crate::units::{Addr, Bytes, Nanos, PAGE};
 
@@ -25,6 +27,12 @@ pub struct Kernel<const N: usize> {
     space: AddressSpace<N>,
     /// Free address space for mappings, in bytes.
     gaps: Extents,
+    /// What is left of each mapping, with its number and whether it was made without access. Changes of protection do not split it.
+    mappings: RangeMap<(u32, bool)>,
+    /// Number of the next mapping: neighbours must stay apart.
+    serial: u32,
+    /// The parts of the break area that the program itself made, ascending.
+    foreign: Vec<(u64, u64)>,
     calls: Calls,
     now: Nanos,
 }
@@ -36,7 +44,7 @@ impl<const N: usize> Kernel<N> {
         gaps.insert(BREAK_LIMIT.0, MMAP_TOP.0);
         let mut space = AddressSpace::new(thp);
         space.set_break(BREAK_BASE);
-        Kernel { space, gaps, calls: Calls::default(), now: Nanos(0) }
+        Kernel { space, gaps, mappings: RangeMap::new(), serial: 0, foreign: Vec::new(), calls: Calls::default(), now: Nanos(0) }
     }
 
     /// Sets the clock that models read.
@@ -59,6 +67,53 @@ impl<const N: usize> Kernel<N> {
         &self.calls
     }
 
+    /// Where an address lies in its area; `None` where nothing is mapped.
+    pub fn spot(&self, addr: Addr) -> Option<Spot> {
+        if let Some((range, (_, reserve))) = self.mappings.get(addr.page()) {
+            let area = if reserve { Area::Reserve } else { Area::Mapping };
+            return Some(Spot { area, offset: Bytes(addr.0 - range.start * PAGE) });
+        }
+        let end = self.break_end();
+        (BREAK_BASE..end).contains(&addr).then(|| Spot { area: Area::Heap, offset: addr.since(BREAK_BASE) })
+    }
+
+    /// The program itself moves the break: not counted, because such calls are carried. Downwards no further than what it has at the top: under
+    /// another allocator than the recorded one, something else may lie there.
+    pub fn sbrk(&mut self, delta: i64) {
+        let end = self.break_end().0;
+        if delta >= 0 {
+            let grown = end.saturating_add(delta.unsigned_abs()).min(BREAK_LIMIT.0);
+            match self.foreign.last_mut() {
+                Some(last) if last.1 == end => last.1 = grown,
+                _ => self.foreign.push((end, grown)),
+            }
+            return self.space.set_break(Addr(grown));
+        }
+        if let Some(&(start, _)) = self.foreign.last().filter(|last| last.1 == end) {
+            self.set_break(end.saturating_sub(delta.unsigned_abs()).max(start));
+        }
+    }
+
+    fn set_break(&mut self, end: u64) {
+        while let Some(last) = self.foreign.pop_if(|last| last.1 > end) {
+            if last.0 < end {
+                self.foreign.push((last.0, end));
+            }
+        }
+        self.space.set_break(Addr(end));
+    }
+
+    fn break_end(&self) -> Addr {
+        self.space.break_area().map_or(BREAK_BASE, |(_, end)| end)
+    }
+
+    /// Maps what was found free.
+    fn map(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.serial += 1;
+        self.mappings.insert(page_range(addr, len), (self.serial, prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0));
+        self.space.map_at(addr, len, prot, Backing::Anonymous);
+    }
+
     /// The highest place for `len` bytes. Mappings of whole huge pages are aligned to them, as by kernels since 6.7.
     fn place(&mut self, len: u64) -> Option<Addr> {
         let align = if len.is_multiple_of(HUGE) { HUGE } else { PAGE };
@@ -74,9 +129,13 @@ impl<const N: usize> Os for Kernel<N> {
     fn brk(&mut self, end: Addr) -> Addr {
         self.calls.add(Syscall::Brk, 1);
         if end >= BREAK_BASE && end <= BREAK_LIMIT {
-            self.space.set_break(end);
+            self.set_break(end.0);
         }
-        self.space.break_area().map_or(BREAK_BASE, |(_, end)| end)
+        self.break_end()
+    }
+
+    fn program_break(&self) -> Addr {
+        self.break_end()
     }
 
     fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr> {
@@ -86,18 +145,18 @@ impl<const N: usize> Os for Kernel<N> {
         }
         let len = len.page_up();
         let addr = self.place(len.0)?;
-        self.space.map_at(addr, len, prot, Backing::Anonymous);
+        self.map(addr, len, prot);
         Some(addr)
     }
 
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
         let end = hint.0.checked_add(len.page_up().0)?;
-        if hint.0 % PAGE != 0 || !self.gaps.containing(hint.0).is_some_and(|gap| gap.1 >= end) {
+        if !hint.0.is_multiple_of(PAGE) || self.gaps.containing(hint.0).is_none_or(|gap| gap.1 < end) {
             return self.mmap(len, prot);
         }
         self.calls.add(Syscall::Mmap, 1);
         self.gaps.remove(hint.0, end);
-        self.space.map_at(hint, len.page_up(), prot, Backing::Anonymous);
+        self.map(hint, len.page_up(), prot);
         Some(hint)
     }
 
@@ -111,6 +170,7 @@ impl<const N: usize> Os for Kernel<N> {
         self.calls.add(Syscall::Munmap, 1);
         let len = len.page_up();
         self.space.unmap(addr, len);
+        self.mappings.remove(page_range(addr, len));
         // Freed twice or in part, the gap must still be inserted once.
         self.gaps.remove(addr.0, addr.0 + len.0);
         self.gaps.insert(addr.0, addr.0 + len.0);
@@ -131,6 +191,10 @@ impl<const N: usize> Os for Kernel<N> {
             target
         };
         self.space.remap(addr, len, target, new_len);
+        let reserve = self.mappings.get(addr.page()).is_some_and(|(_, (_, reserve))| reserve);
+        self.serial += 1;
+        self.mappings.remove(page_range(addr, len));
+        self.mappings.insert(page_range(target, new_len), (self.serial, reserve));
         Some(target)
     }
 
@@ -201,6 +265,44 @@ mod tests {
         kernel.munmap(high, Bytes(4096));
         assert_eq!(kernel.space().mapped(), Bytes(12288));
         assert_eq!(kernel.space().counters(0).minor_faults, 1);
+    }
+
+    #[test]
+    fn a_spot_counts_from_what_is_left_of_its_mapping() {
+        let mut kernel = Kernel::<1>::new(Mode::Never);
+        let spot = |kernel: &Kernel<1>, at: Addr, by| kernel.spot(at.offset(Bytes(by))).map(|spot| (spot.area, spot.offset.0));
+        let high = kernel.mmap(Bytes(4 * PAGE), RW).unwrap();
+        let low = kernel.mmap(Bytes(8 * PAGE), 0).unwrap();
+        assert_eq!(low.offset(Bytes(8 * PAGE)), high);
+        kernel.munmap(low, Bytes(2 * PAGE));
+        kernel.munmap(high.offset(Bytes(PAGE)), Bytes(PAGE));
+        kernel.mprotect(low.offset(Bytes(2 * PAGE)), Bytes(PAGE), RW);
+        assert_eq!(spot(&kernel, low, 0), None);
+        assert_eq!(spot(&kernel, low, 3 * PAGE + 16), Some((Area::Reserve, PAGE + 16)));
+        assert_eq!([0, 2 * PAGE].map(|by| spot(&kernel, high, by)), [Some((Area::Mapping, 0)); 2]);
+        let moved = kernel.mremap(high, Bytes(PAGE), Bytes(5 * PAGE)).unwrap();
+        assert_eq!((spot(&kernel, high, 0), spot(&kernel, moved, 4 * PAGE)), (None, Some((Area::Mapping, 4 * PAGE))));
+        assert_eq!(kernel.brk(BREAK_BASE.offset(Bytes(100))), BREAK_BASE.offset(Bytes(100)));
+        assert_eq!((spot(&kernel, BREAK_BASE, 50), spot(&kernel, BREAK_BASE, 100)), (Some((Area::Heap, 50)), None));
+    }
+
+    #[test]
+    fn the_program_takes_back_only_its_own_part_of_the_break() {
+        let mut kernel = Kernel::<1>::new(Mode::Never);
+        let at = |by| BREAK_BASE.offset(Bytes(by));
+        let moved = |kernel: &mut Kernel<1>, delta| {
+            kernel.sbrk(delta);
+            kernel.program_break().since(BREAK_BASE).0
+        };
+        kernel.brk(at(10_000));
+        assert_eq!([moved(&mut kernel, -5000), moved(&mut kernel, 3000), moved(&mut kernel, 1000)], [10_000, 13_000, 14_000]);
+        assert_eq!([moved(&mut kernel, -500), moved(&mut kernel, -5000), moved(&mut kernel, -1)], [13_500, 10_000, 10_000]);
+        assert_eq!(moved(&mut kernel, 2000), 12_000);
+        kernel.brk(at(20_000));
+        assert_eq!(moved(&mut kernel, -100), 20_000);
+        kernel.brk(at(11_000));
+        assert_eq!([moved(&mut kernel, -400), moved(&mut kernel, i64::MIN)], [10_600, 10_000]);
+        assert_eq!(kernel.calls().of(Syscall::Brk), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! kernel     implements the port: chooses addresses, counts calls
 //! space      one address space: mappings and the break
 //! reading    which pages are resident, and faults, if what was touched is this; a space may have several
+//! spot       where a block lies, relative to its area
 //! range_map  disjoint page ranges → value          pages  the states, sparse
 //! thp        huge pages: what a first touch gets
 //! ```
@@ -20,6 +21,7 @@ mod pages;
 pub mod range_map;
 mod reading;
 pub mod space;
+mod spot;
 pub mod thp;
 
 pub use kernel::Kernel;
@@ -27,6 +29,7 @@ pub use pages::{Page, PageStates, Tally};
 pub use range_map::RangeMap;
 pub use reading::Counters;
 pub use space::{AddressSpace, Vma};
+pub use spot::{Area, Spot};
 
 use std::ops::AddAssign;
 

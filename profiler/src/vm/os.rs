@@ -10,6 +10,8 @@ use crate::units::{Addr, Bytes, Nanos};
 pub trait Os {
     /// Moves the program break and answers with the break in effect afterwards; `Addr(0)` asks for the current one. Counted as a call.
     fn brk(&mut self, end: Addr) -> Addr;
+    /// Where the break is, as a C library remembers it: no call.
+    fn program_break(&self) -> Addr;
     /// Maps private anonymous memory at an address that the system chooses; `None` when it refuses.
     fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr>;
     /// The same, at `hint` where that is free, and elsewhere otherwise.

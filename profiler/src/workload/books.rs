@@ -18,6 +18,7 @@ pub(super) const FAILED: &str = "failed call";
 pub(super) const FREE_NULL: &str = "free of NULL";
 pub(super) const FREE_UNKNOWN: &str = "free of a block that is older than the recording or was freed before";
 pub(super) const FREE_INHERITED: &str = "free of a block inherited at fork";
+pub(super) const FREE_AT_EXIT: &str = "free in a thread's teardown: the cache of what it had freed before";
 pub(super) const IDLE_FAULT: &str = "fault on a page that was there already (two threads at once)";
 pub(super) const STRAY_FAULT: &str = "fault where nothing is mapped that could be touched";
 pub(super) const THREAD_START: &str = "start of a thread";
@@ -42,6 +43,15 @@ pub struct Books {
 }
 
 impl Books {
+    /// Later events have shown what these were.
+    pub(super) fn rename(&mut self, from: &'static str, to: &'static str, count: u64) {
+        if count > 0 {
+            *self.set_aside.entry(from).or_default() -= count;
+            *self.set_aside.entry(to).or_default() += count;
+            self.set_aside.retain(|_, count| *count > 0);
+        }
+    }
+
     pub(super) fn enter(&mut self, fate: Fate) {
         self.events += 1;
         match fate {

@@ -93,3 +93,7 @@ impl Lifter {
 #[cfg(test)]
 #[path = "lift_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "told_tests.rs"]
+mod told_tests;

@@ -9,7 +9,7 @@ use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::Syscall;
 use proptest::prelude::*;
 
-fn lift(script: &Script) -> (Vec<Action>, Lifter) {
+pub(super) fn lift(script: &Script) -> (Vec<Action>, Lifter) {
     lift_of(script, 0)
 }
 
@@ -28,12 +28,12 @@ fn balanced(lifter: &Lifter) {
     assert_eq!(books.events, books.lifted + books.carried + books.set_aside.values().sum::<u64>(), "{books:?}");
 }
 
-fn aside(lifter: &Lifter, reason: &str) -> u64 {
+pub(super) fn aside(lifter: &Lifter, reason: &str) -> u64 {
     lifter.books().and_then(|books| books.set_aside.get(reason).copied()).unwrap_or(0)
 }
 
 /// What is carried in the end: anonymous pages, faults, mapped pages, returned pages.
-fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
+pub(super) fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
     let mut sum = (0, 0, 0, 0);
     for action in actions {
         match *action {
@@ -45,7 +45,7 @@ fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
     sum
 }
 
-fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
+pub(super) fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
     let count = |action: &Action| match action {
         Action::Mapping { calls: Some((kind, count)), .. } if *kind == wanted => i64::from(*count),
         _ => 0,
@@ -53,12 +53,12 @@ fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
     actions.iter().map(count).sum()
 }
 
-fn heap_ops(actions: &[Action]) -> Vec<Action> {
+pub(super) fn heap_ops(actions: &[Action]) -> Vec<Action> {
     let carried = |action: &&Action| !matches!(action, Action::Resident { .. } | Action::Mapping { .. } | Action::End);
     actions.iter().filter(carried).copied().collect()
 }
 
-fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {
+pub(super) fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {
     Action::Alloc { id, tid, size: Bytes(size), align_log2: 0, zeroed: false, assumed }
 }
 
@@ -285,6 +285,7 @@ fn any_what() -> impl Strategy<Value = What> {
     prop_oneof![
         (calls, ptr, size, old).prop_map(|(call, ptr, size, old)| What::Alloc { call, ptr, size, old, align: 0 }),
         addr.clone().prop_map(|ptr| What::Free { ptr }),
+        (0u64..40).prop_map(|pad| What::Trim { pad: Bytes(pad) }),
         (addr.clone(), accesses).prop_map(|(addr, access)| What::Fault { addr, access, protection: false, by_kernel: false }),
         (0u64..40).prop_map(|page| What::Brk { asked: Addr(HEAP), got: Addr(HEAP + page * PAGE) }),
         (page.clone(), len.clone(), flags).prop_map(|(at, len, flags)| What::Mmap {

@@ -5,11 +5,18 @@
 //! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
 //! live        recorded address → object; races between threads
+//! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
 //! touch       page faults → touches of objects: the one place of inference
 //! ```
 //!
 //! Memory that is not malloc's is *carried*: its pages, faults and calls are added to every policy as they were recorded. The
 //! allocator's own calls are *set aside*: they are what a policy replaces.
+//!
+//! The break is both: the allocator's own `brk` is set aside, the program's (`sbrk`) is carried as a call and moves the break of every policy.
+//!
+//! A forked child begins with its parent's pages, which are carried, and its parent's blocks, which belong to the parent's workload: what the
+//! child does to them is set aside or carried. Its allocator is replayed as a fresh one. What the real one brought along (free lists, arenas, the
+//! place of the top) is not known to a model, so that the placements of a forked child are not those of the recording.
 
 mod books;
 mod carried;
@@ -20,6 +27,7 @@ mod process;
 mod regions;
 #[cfg(test)]
 pub(crate) mod script;
+mod threads;
 mod touch;
 
 pub use books::Books;
@@ -76,6 +84,27 @@ pub enum Action {
         id: ObjectId,
         /// The freeing thread.
         tid: Tid,
+    },
+    /// The program itself moved the break: no call of the allocator, which finds it elsewhere the next time it looks.
+    Sbrk {
+        /// Bytes, negative downwards.
+        delta: i64,
+    },
+    /// The program asked for free memory to be given back (`malloc_trim`).
+    Trim {
+        /// The asking thread.
+        tid: Tid,
+        /// Bytes that may stay free at the top.
+        pad: Bytes,
+    },
+    /// The program changed a setting of its allocator (`mallopt`).
+    Configure {
+        /// The asking thread.
+        tid: Tid,
+        /// `M_*` number.
+        parameter: i32,
+        /// The value given with it.
+        value: i32,
     },
     /// The program touches bytes of a block.
     Touch {

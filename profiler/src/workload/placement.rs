@@ -1,18 +1,21 @@
 //! The recorded address space of one process, and which part of it is the allocator's.
 //!
 //! A mapping is the allocator's when it was made inside a call of the malloc family, or as soon as a block is returned in it; the break area
-//! also when a `brk` inside such a call moves it. Everything else is the program's own.
+//! also when a `brk` inside such a call moves it. Everything else is the program's own, also a part of the break area that the program made above
+//! or below the allocator's.
 //!
 //! Records of system calls arrive at their return, so another thread's `mmap` may be seen before the `munmap` that made room for it.
 //! A `munmap` therefore leaves alone what was mapped after it was *entered*, and an `mmap` without `MAP_FIXED` that overlaps a mapping implies
 //! the unmap whose record is still on its way.
 
 use super::carried::Carried;
-use super::regions::{Owner, Regions};
-use crate::event::{Access, Advice, Backing, MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_POPULATE, MAP_SHARED};
-use crate::units::{Addr, Bytes, Nanos, Pages};
+use super::regions::{Made, Owner, Region, Regions};
+use crate::event::{
+    Access, Advice, Backing, MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_POPULATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
+};
+use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::space::{Touched, page_range};
-use crate::vm::{AddressSpace, Calls, Page, PageStates, Syscall, thp};
+use crate::vm::{AddressSpace, Area, Calls, Page, PageStates, Spot, Syscall, thp};
 use std::ops::Range;
 
 /// The recorded address space of one process.
@@ -60,12 +63,22 @@ impl Placement {
         self.regions.at(addr.page()).map(|id| self.regions.get(id).owner)
     }
 
+    /// Where an address lies in its area; `None` where nothing is mapped.
+    pub fn spot(&self, addr: Addr) -> Option<Spot> {
+        if let Some((start, _)) = self.space.break_area().filter(|&(start, end)| (start..end).contains(&addr)) {
+            return Some(Spot { area: Area::Heap, offset: addr.since(start) });
+        }
+        let (first, id) = self.regions.piece_at(addr.page())?;
+        let area = if self.regions.get(id).made == Made::Reserved { Area::Reserve } else { Area::Mapping };
+        Some(Spot { area, offset: Bytes(addr.0 - first * PAGE) })
+    }
+
     /// Anonymous pages that every policy carries.
     pub fn own_anon(&self) -> u64 {
         self.carried_anon(0..u64::MAX)
     }
 
-    /// Mapped pages that are the program's own.
+    /// Mapped pages that every policy carries.
     pub fn own_mapped(&self) -> u64 {
         self.regions.own_pages()
     }
@@ -85,7 +98,7 @@ impl Placement {
         self.observe(Some(range.clone()), |this| {
             this.space.map_at(addr, len, prot, backing);
             let kind = if backing == Backing::Break { Syscall::Brk } else { Syscall::Mmap };
-            this.claim(range, Owner::Program, Nanos(0), (kind, 0));
+            this.claim(range, Region::new(Owner::Program, Nanos(0), Made::Usual, (kind, 0)));
             None
         })
     }
@@ -111,33 +124,41 @@ impl Placement {
         (owner, Carried { calls: Some((kind, 1)), ..Carried::default() }.of(owner))
     }
 
-    /// `brk` answered with `got`.
-    pub(super) fn brk(&mut self, got: Addr, in_heap: bool, now: Nanos) -> (Owner, Carried) {
+    /// `brk` answered with `got`; `freeing`: the thread may be inside `free`. Answers also with how far the program moved it.
+    pub(super) fn brk(&mut self, got: Addr, in_heap: bool, freeing: bool, now: Nanos) -> (Owner, Carried, i64) {
         let Some((start, old)) = self.space.break_area().filter(|&(_, old)| old != got) else {
             self.space.set_break(got);
-            return self.called(Syscall::Brk, in_heap);
+            let (owner, carried) = self.called(Syscall::Brk, in_heap);
+            return (owner, carried, 0);
         };
         self.calls.add(Syscall::Brk, 1);
         let (low, high) = (old.min(got).page_up().page(), old.max(got).page_up().page());
-        let area = self.regions.at(start.page_up().page()).filter(|_| old > start);
-        let owner = if in_heap { Owner::Allocator } else { area.map_or(Owner::Program, |id| self.regions.get(id).owner) };
+        let top = (old > start).then(|| self.regions.at(old.page_up().page() - 1)).flatten();
+        let made = top.map(|id| (self.regions.get(id).owner, self.regions.get(id).made));
+        let ours = made == Some((Owner::Program, Made::BySbrk));
+        // `free` gives back what is the allocator's, and never grows.
+        let theirs = in_heap || (freeing && got < old && !ours);
+        // What was there before the recording is whoever's moves its end.
+        let grown = top.filter(|_| if theirs { !ours } else { ours });
+        let region = match theirs {
+            true => Region::new(Owner::Allocator, now, Made::Usual, (Syscall::Brk, 0)),
+            false => Region::new(Owner::Program, now, Made::BySbrk, (Syscall::Brk, 0)),
+        };
+        let owner = region.owner;
         let carried = self.observe(Some(low..high), |this| {
             this.space.set_break(got);
-            match area {
+            match grown {
                 _ if got < old => this.release(low..high),
                 Some(id) => this.extend(id, low..high),
-                None => this.claim(low..high, owner, now, (Syscall::Brk, 0)),
+                None => this.claim(low..high, region),
             }
             Some(Syscall::Brk)
         });
         if owner == Owner::Program {
-            if let Some(id) = self.regions.at(low) {
-                self.regions.get_mut(id).calls.1 += 1;
-            }
-            return (owner, carried.with_call(Syscall::Brk));
+            return (owner, carried.with_call(Syscall::Brk), got.0 as i64 - old.0 as i64);
         }
-        let converted = area.map_or(Carried::default(), |id| self.convert(id));
-        (owner, carried.plus(converted))
+        let converted = grown.map_or(Carried::default(), |id| self.convert(id));
+        (owner, carried.plus(converted), 0)
     }
 
     /// `mmap` succeeded at `addr`.
@@ -151,7 +172,8 @@ impl Placement {
                 this.space.unmap(addr, call.len);
             }
             this.space.map_at(addr, call.len, call.prot, backing(call));
-            this.claim(range.clone(), owner, now, (Syscall::Mmap, i64::from(owner == Owner::Program)));
+            let made = if call.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0 { Made::Reserved } else { Made::Usual };
+            this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
         });
         if call.flags & MAP_POPULATE == 0 {
@@ -171,7 +193,7 @@ impl Placement {
         let owner = if in_heap || theirs { Owner::Allocator } else { Owner::Program };
         let carried = self.observe(Some(range), |this| {
             for (piece, _) in due {
-                this.space.unmap(Addr(piece.start * crate::units::PAGE), Pages(piece.end - piece.start).bytes());
+                this.space.unmap(Addr(piece.start * PAGE), Pages(piece.end - piece.start).bytes());
                 this.release(piece);
             }
             Some(Syscall::Munmap)
@@ -189,8 +211,9 @@ impl Placement {
         let seen = if overlap { [old.start.min(new.start)..old.end.max(new.end), 0..0] } else { [old.clone(), new.clone()] };
         let carried = self.observe(seen, |this| {
             this.space.remap(addr, len, to, new_len);
+            let made = this.regions.at(addr.page()).map_or(Made::Usual, |id| this.regions.get(id).made);
             this.release(old);
-            this.claim(new, owner, now, (Syscall::Mremap, i64::from(owner == Owner::Program)));
+            this.claim(new, Region::new(owner, now, made, (Syscall::Mremap, i64::from(owner == Owner::Program))));
             Some(Syscall::Mremap)
         });
         (owner, carried.with_call_of(owner, Syscall::Mremap))
@@ -319,9 +342,9 @@ impl Placement {
 
     // Elder pages end with the mapping that held them.
 
-    fn claim(&mut self, range: Range<u64>, owner: Owner, born: Nanos, calls: (Syscall, i64)) {
+    fn claim(&mut self, range: Range<u64>, region: Region) {
         self.older.clear(range.clone());
-        self.regions.claim(range, owner, born, calls);
+        self.regions.claim(range, region);
     }
 
     fn extend(&mut self, id: u32, range: Range<u64>) {

@@ -1,13 +1,14 @@
 //! One process while it is followed: its events, one by one, to operations.
 
 use super::books::{
-    Books, FAILED, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, STRAY_FAULT,
-    THREAD_START,
+    Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH,
+    STRAY_FAULT, THREAD_START,
 };
 use super::carried::Carried;
 use super::live::{Live, Object};
 use super::placement::{Mapping, Placement};
 use super::regions::Owner;
+use super::threads::Threads;
 use super::{Action, Op, touch};
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
@@ -18,6 +19,7 @@ use crate::vm::space::Touched;
 pub(super) struct Process {
     pub(super) placement: Placement,
     live: Live,
+    threads: Threads,
     pub(super) books: Books,
     /// When it began, on the recording's clock.
     origin: Nanos,
@@ -34,6 +36,7 @@ impl Process {
         Process {
             placement,
             live: Live::default(),
+            threads: Threads::default(),
             books: Books::default(),
             origin,
             now: Nanos(0),
@@ -58,9 +61,11 @@ impl Process {
         while let Some(object) = self.live.expired(Some(self.now)) {
             self.free_implicitly(object, event.tid, out);
         }
+        let freeing = self.threads.note(event);
         let fate = match event.what {
             _ if self.ended => Fate::SetAside(LATE),
             what if !plausible(what) => Fate::SetAside(IMPOSSIBLE),
+            What::Brk { got, .. } => self.brk(got, event, freeing, out),
             _ => self.lift(event, out),
         };
         self.books.enter(fate);
@@ -108,7 +113,16 @@ impl Process {
             }
             What::Start => Fate::Lifted,
             What::ThreadEnd => {
+                self.books.rename(FREE_UNKNOWN, FREE_AT_EXIT, self.threads.ended(tid));
                 self.emit(Action::ThreadEnd { tid }, out);
+                Fate::Lifted
+            }
+            What::Trim { pad } => {
+                self.emit(Action::Trim { tid, pad }, out);
+                Fate::Lifted
+            }
+            What::Configure { parameter, value } => {
+                self.emit(Action::Configure { tid, parameter, value }, out);
                 Fate::Lifted
             }
             What::End => {
@@ -122,7 +136,6 @@ impl Process {
     fn system_call(&mut self, event: &Event, out: &mut Vec<Op>) -> Fate {
         let (in_heap, now, place) = (event.in_heap, event.time, &mut self.placement);
         let (owner, carried) = match event.what {
-            What::Brk { got, .. } => place.brk(got, in_heap, now),
             What::Mmap { len, prot, flags, file, result: Ok(addr), .. } => {
                 place.mmap(addr, &Mapping { len, prot, flags, file }, in_heap, now)
             }
@@ -141,6 +154,20 @@ impl Process {
         if owner == Owner::Allocator { Fate::SetAside(OWN_CALL) } else { Fate::Carried }
     }
 
+    /// The break is the allocator's when it moves inside a call, or downwards where `free` may still be at work.
+    fn brk(&mut self, got: Addr, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
+        let (owner, carried, delta) = self.placement.brk(got, event.in_heap, freeing, event.time);
+        self.carry(carried, out);
+        if owner == Owner::Allocator {
+            return Fate::SetAside(OWN_CALL);
+        }
+        if delta == 0 {
+            return Fate::Carried;
+        }
+        self.emit(Action::Sbrk { delta }, out);
+        Fate::Lifted
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the fields of one event")]
     fn alloc(&mut self, call: Call, ptr: Addr, size: Bytes, old: Addr, align: u64, tid: Tid, out: &mut Vec<Op>) -> Fate {
         if ptr.is_null() {
@@ -148,6 +175,9 @@ impl Process {
             let freed = call == Call::Realloc && size.0 == 0 && !old.is_null();
             return if freed { self.free(old, tid, out) } else { Fate::SetAside(FAILED) };
         }
+        // What `pvalloc` promises is whole pages.
+        let size = if call == Call::Pvalloc { size.page_up() } else { size };
+        self.threads.goes_on(tid);
         let carried = self.placement.block_at(ptr);
         self.carry(carried, out);
         if !old.is_null() {
@@ -187,9 +217,13 @@ impl Process {
             return Fate::SetAside(FREE_NULL);
         }
         match self.live.take(ptr) {
-            None => Fate::SetAside(FREE_UNKNOWN),
+            None => {
+                self.threads.freed_unknown(tid);
+                Fate::SetAside(FREE_UNKNOWN)
+            }
             Some(object) if object.inherited => Fate::SetAside(FREE_INHERITED),
             Some(object) => {
+                self.threads.goes_on(tid);
                 self.live.retire(object.id);
                 self.emit(Action::Free { id: object.id, tid }, out);
                 Fate::Lifted
@@ -263,6 +297,7 @@ fn plausible(what: What) -> bool {
         What::Munmap { addr, len, errno, .. } | What::Madvise { addr, len, errno, .. } | What::Mprotect { addr, len, errno, .. } => {
             errno != 0 || fits(&[addr.0, len.0])
         }
+        What::Trim { pad } => fits(&[pad.0]),
         What::Fault { addr, .. } => fits(&[addr.0]),
         What::Mapped { addr, len, .. } => fits(&[addr.0, len.0]),
         What::Resident { addr, pages } => fits(&[addr.0]) && pages.0 <= MOST_PAGES,

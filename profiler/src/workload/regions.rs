@@ -14,11 +14,22 @@ pub enum Owner {
     Allocator,
 }
 
+/// How a region came to be, where that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    Usual,
+    /// Mapped without access.
+    Reserved,
+    /// By the program's own `brk`: the break of every policy moves alike, so that its size need not be carried.
+    BySbrk,
+}
+
 /// One mapping call's outcome, or what is left of it.
 #[derive(Clone, Debug)]
 pub(super) struct Region {
     pub(super) owner: Owner,
     pub(super) born: Nanos,
+    pub(super) made: Made,
     /// Pages still mapped; at 0 the number is used again.
     pages: u64,
     /// Everything it ever spanned lies in here.
@@ -28,13 +39,25 @@ pub(super) struct Region {
     pub(super) calls: (Syscall, i64),
 }
 
+impl Region {
+    /// The outcome of a call that is counted in `calls`.
+    pub(super) fn new(owner: Owner, born: Nanos, made: Made, calls: (Syscall, i64)) -> Region {
+        Region { owner, born, made, pages: 0, hull: 0..0, faults: 0, calls }
+    }
+
+    /// Whether every policy must add its size.
+    fn is_carried(&self) -> bool {
+        self.owner == Owner::Program && self.made != Made::BySbrk
+    }
+}
+
 /// All mapped pages, by the call that mapped them.
 #[derive(Clone, Default)]
 pub(super) struct Regions {
     map: RangeMap<u32>,
     table: Vec<Region>,
     vacant: Vec<u32>,
-    /// Mapped pages of regions that are the program's.
+    /// Mapped pages of regions whose size is carried.
     own_pages: u64,
 }
 
@@ -42,6 +65,11 @@ impl Regions {
     /// The region that holds `page`.
     pub(super) fn at(&self, page: u64) -> Option<u32> {
         self.map.get(page).map(|(_, id)| id)
+    }
+
+    /// The same, and where its piece that holds `page` begins.
+    pub(super) fn piece_at(&self, page: u64) -> Option<(u64, u32)> {
+        self.map.get(page).map(|(range, id)| (range.start, id))
     }
 
     /// The lowest region above `page`, and where it starts.
@@ -66,23 +94,27 @@ impl Regions {
         self.own_pages
     }
 
-    /// Nothing has been carried for any region.
+    /// Nothing has been carried for any region, nor has any policy's break moved for it.
     pub(super) fn forget_carried(&mut self) {
         for region in &mut self.table {
             (region.faults, region.calls.1) = (0, 0);
+            if region.made == Made::BySbrk {
+                region.made = Made::Usual;
+                self.own_pages += if region.is_carried() { region.pages } else { 0 };
+            }
         }
     }
 
     /// It is the allocator's after all.
     pub(super) fn give_to_allocator(&mut self, id: u32) {
         let region = &mut self.table[id as usize];
+        self.own_pages -= if region.is_carried() { region.pages } else { 0 };
         region.owner = Owner::Allocator;
-        self.own_pages -= region.pages;
     }
 
     /// A new region, over whatever was there.
-    pub(super) fn claim(&mut self, range: Range<u64>, owner: Owner, born: Nanos, calls: (Syscall, i64)) {
-        let region = Region { owner, born, pages: 0, hull: range.clone(), faults: 0, calls };
+    pub(super) fn claim(&mut self, range: Range<u64>, region: Region) {
+        let region = Region { hull: range.clone(), ..region };
         let id = match self.vacant.pop() {
             Some(id) => {
                 self.table[id as usize] = region;
@@ -102,7 +134,7 @@ impl Regions {
         let region = &mut self.table[id as usize];
         region.pages += range.end - range.start;
         region.hull = region.hull.start.min(range.start)..region.hull.end.max(range.end);
-        if region.owner == Owner::Program {
+        if region.is_carried() {
             self.own_pages += range.end - range.start;
         }
         self.map.insert(range, id);
@@ -114,7 +146,7 @@ impl Regions {
             let piece = clip(&whole, &range);
             let region = &mut self.table[id as usize];
             region.pages -= piece.end - piece.start;
-            if region.owner == Owner::Program {
+            if region.is_carried() {
                 self.own_pages -= piece.end - piece.start;
             }
             if region.pages == 0 {

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 
 use profiler::event::{Access, Call, Errno, Event, MAP_ANONYMOUS, What};
 use profiler::trace::kind_name;
-use profiler::units::Addr;
+use profiler::units::{Addr, Bytes};
+use profiler::vm::thp;
+use profiler::workload::{Action, Lifter};
 
 use super::{error, possible, record, replayed};
 use crate::programs;
@@ -30,7 +32,7 @@ macro_rules! each {
 
 each! {
     burst cross_thread_free each_call failed_map fork_tree huge_touch madvise_free map_over_hole populate read_then_write
-    realloc_place spawn_exec static_malloc stride_touch threads_exit unmap_parts
+    realloc_place spawn_exec static_malloc stride_touch threads_exit trim_and_sbrk unmap_parts
 }
 
 /// Records a program with the arguments under which its promises hold.
@@ -80,7 +82,7 @@ fn heap_calls(name: &str, trace: &Trace, promised: &BTreeMap<String, u64>) {
     // In glibc these are one function.
     let one = |call: &str| if call == "aligned_alloc" { "memalign".to_owned() } else { call.to_owned() };
     let (mut exact, mut least) = (BTreeMap::new(), BTreeMap::new());
-    for call in Call::ALL.iter().map(|(_, call)| *call).chain(["free"]) {
+    for call in Call::ALL.iter().map(|(_, call)| *call).chain(["free", "malloc_trim", "mallopt"]) {
         let at_least = promised.get(&format!("at-least-{call}"));
         let into = if at_least.is_some() { &mut least } else { &mut exact };
         *into.entry(one(call)).or_insert(0) += at_least.or(promised.get(call)).copied().unwrap_or(0);
@@ -264,6 +266,32 @@ fn page_model_agrees(name: &str, folder: &Folder) {
         println!("{name}: {column} measured {truth}, recorded {found}, {:+.2} %", error(found, truth) * 100.0);
         assert!(found.abs_diff(truth) <= least || error(found, truth).abs() <= share, "{name}: {column} {found}, measured {truth}");
     }
+}
+
+#[test]
+fn the_programs_break_is_told_from_the_allocators() {
+    let Some(_alone) = possible() else { return };
+    let Some((_folder, trace)) = recorded("trim_and_sbrk") else { return };
+    let mut lifter = Lifter::new(0, thp::Mode::Never);
+    let mut ops = Vec::new();
+    trace.events.iter().for_each(|event| _ = lifter.feed(event, &mut ops));
+    let told: Vec<Action> = ops.iter().map(|op| op.action).filter(tells_the_allocator).collect();
+    let tid = trace.manifest.processes[0].pid;
+    let page = 4096;
+    let expected = [
+        Action::Sbrk { delta: page },
+        Action::Configure { tid, parameter: libc::M_TOP_PAD, value: 64 << 10 },
+        Action::Configure { tid, parameter: libc::M_MMAP_THRESHOLD, value: 1 << 30 },
+        Action::Sbrk { delta: 3 * page },
+        Action::Trim { tid, pad: Bytes(0) },
+        Action::Sbrk { delta: -3 * page },
+        Action::Trim { tid, pad: Bytes(4096) },
+    ];
+    assert_eq!(told, expected);
+}
+
+fn tells_the_allocator(action: &Action) -> bool {
+    matches!(action, Action::Sbrk { .. } | Action::Trim { .. } | Action::Configure { .. })
 }
 
 #[test]

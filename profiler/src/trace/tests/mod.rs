@@ -132,6 +132,8 @@ fn heap() -> impl Strategy<Value = What> {
     prop_oneof![
         (call, addr(), len(), addr(), any::<u64>()).prop_map(|(call, ptr, size, old, align)| What::Alloc { call, ptr, size, old, align }),
         addr().prop_map(|ptr| What::Free { ptr }),
+        len().prop_map(|pad| What::Trim { pad }),
+        any::<(i32, i32)>().prop_map(|(parameter, value)| What::Configure { parameter, value }),
     ]
 }
 
