@@ -27,6 +27,8 @@ mod spec;
 mod system;
 mod tcache;
 mod threads;
+#[cfg(test)]
+mod vectors;
 
 pub(super) use spec::SPEC;
 
