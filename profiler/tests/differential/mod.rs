@@ -3,6 +3,7 @@
 //! `driver.c` runs a script under the real allocator and writes down every system call with its answer. The model is then played the same
 //! script, and what it asks of the system is answered with what the real kernel answered; so addresses are equal, not only comparable.
 
+mod agree;
 #[path = "../../src/model/glibc/vectors/examples.rs"]
 mod examples;
 #[path = "../../src/model/glibc/vectors/observed.rs"]

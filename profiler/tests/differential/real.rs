@@ -2,8 +2,8 @@
 
 use super::observed::{Kind, Run, State, Step, SystemCall};
 use super::script::Op;
-use crate::support::Folder;
 use crate::programs;
+use crate::support::Folder;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};

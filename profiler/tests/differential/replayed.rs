@@ -115,7 +115,7 @@ impl Os for Recorded {
         self.end
     }
 
-    fn break_end(&self) -> Addr {
+    fn program_break(&self) -> Addr {
         self.end
     }
 
