@@ -28,6 +28,8 @@ mod spec;
 mod system;
 mod tcache;
 mod threads;
+#[cfg(test)]
+mod vectors;
 
 pub(super) use spec::SPEC;
 
