@@ -32,6 +32,7 @@ static KNOBS: [Tunable; 3] = [
 ];
 
 static SPEC: ModelSpec = ModelSpec {
+    knob_value: crate::model::plain_knob,
     id: "sample",
     versions: &["1.0", "2.36"],
     summary: "for tests",

@@ -25,7 +25,7 @@ impl Glibc {
         } else if !self.grow_heap_or_add(os, a, need) && !mappable {
             return self.map_chunk(os, need);
         }
-        self.from_top(os, a, need)
+        self.take_from_top(os, a, need)
     }
 
     fn grow_main(&mut self, os: &mut dyn Os, a: usize, need: u64) -> Option<()> {
