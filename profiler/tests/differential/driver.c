@@ -21,7 +21,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -93,6 +92,8 @@ static void on_call(int signal, siginfo_t *info, void *context) {
     }
     switch (number) {
     case SYS_brk: case SYS_mmap: case SYS_munmap: case SYS_mremap: case SYS_madvise: case SYS_mprotect:
+        // What becomes of a thread's stack is no matter of the heap.
+        if ((uintptr_t)r[REG_RDI] - (uintptr_t)stacks < (uintptr_t)THREADS * STACK) break;
         if (head.calls == room) stop(3);
         calls[head.calls++] = (struct system_call){number, {r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10]}, answer};
         results[current].calls++;
@@ -239,15 +240,15 @@ static void put(int file, const void *from, size_t size) {
 }
 
 int main(int count, char **arguments) {
-    struct stat about;
     int file = count == 3 ? open(arguments[1], O_RDONLY) : -1;
-    if (file < 0 || fstat(file, &about)) return 2;
+    if (file < 0) return 2;
+    size_t size = lseek(file, 0, SEEK_END);
     // Pages of the program and of libc become resident now, so that only memory of the heap faults later.
     head.exact = mlockall(MCL_CURRENT) == 0 && munlockall() == 0;
-    head.operations = about.st_size / sizeof(struct operation);
+    head.operations = size / sizeof(struct operation);
     room = 4 * head.operations + (1 << 18);
-    struct operation *operations = map(about.st_size);
-    if (read(file, operations, about.st_size) != about.st_size) return 2;
+    struct operation *operations = map(size);
+    if (pread(file, operations, size, 0) != (ssize_t)size) return 2;
     script = operations;
     results = map(head.operations * sizeof *results);
     calls = map(room * sizeof *calls);

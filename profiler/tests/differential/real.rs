@@ -15,6 +15,8 @@ const UNABLE: i32 = 77;
 pub(crate) struct Libc {
     /// `2.36`
     pub(crate) version: String,
+    /// CPUs of this machine, which limit its arenas.
+    pub(crate) cpus: u32,
     /// The driver, perhaps behind a loader of its own.
     command: Vec<PathBuf>,
     folder: Folder,
@@ -26,14 +28,14 @@ impl Libc {
         let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().map_err(|error| format!("getconf cannot be run: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = text.trim().strip_prefix("glibc ").ok_or_else(|| format!("this is no glibc: {text}"))?.to_owned();
-        Libc { version, command: vec![driver()?], folder: folder() }.checked()
+        Libc { version, cpus: cpus(), command: vec![driver()?], folder: folder() }.checked()
     }
 
     /// One that was unpacked into a folder, which holds `libc.so.6` and the loader. The error is the reason to skip the test.
     pub(crate) fn unpacked(version: &str, library: &Path) -> Result<Libc, String> {
         let loader = library.join("ld-linux-x86-64.so.2");
         let command = vec![loader, "--library-path".into(), library.into(), driver()?];
-        Libc { version: version.to_owned(), command, folder: folder() }.checked()
+        Libc { version: version.to_owned(), cpus: cpus(), command, folder: folder() }.checked()
     }
 
     fn checked(self) -> Result<Libc, String> {
@@ -67,6 +69,14 @@ impl Libc {
 pub(crate) fn environment(settings: &[(&str, i64)]) -> Vec<(String, String)> {
     let texts: Vec<String> = settings.iter().map(|(key, value)| format!("glibc.malloc.{key}={value}")).collect();
     if texts.is_empty() { Vec::new() } else { vec![("GLIBC_TUNABLES".to_owned(), texts.join(":"))] }
+}
+
+/// Those that are online, which is what libc counts; not those that this process may use.
+fn cpus() -> u32 {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/online").expect("the list of CPUs");
+    let number = |text: &str| text.parse::<u32>().expect("the number of a CPU");
+    let ranges = list.trim().split(',').map(|range| range.split_once('-').map_or(1, |(first, last)| number(last) - number(first) + 1));
+    ranges.sum()
 }
 
 fn folder() -> Folder {

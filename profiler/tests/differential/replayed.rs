@@ -3,7 +3,7 @@
 use super::observed::{Kind, Run, Step, SystemCall};
 use super::play::{Player, World, moved, state};
 use super::script::{Call, Op};
-use profiler::event::{Access, Advice, Backing};
+use profiler::event::{Access, Advice, Backing, PROT_READ, PROT_WRITE};
 use profiler::model::AllocatorModel;
 use profiler::units::{Addr, Bytes, Nanos, PAGE};
 use profiler::vm::AddressSpace;
@@ -91,7 +91,10 @@ impl Recorded {
         (call.answer >= 0).then_some(Addr(call.answer as u64))
     }
 
-    fn mapped(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
+    fn mapped(&mut self, hint: Addr, len: Bytes, prot: u8, huge: bool) -> Option<Addr> {
+        if self.calls.front().is_some_and(|call| (call.flags as i32 & libc::MAP_HUGETLB != 0) != huge) {
+            resume_unwind(Box::new(format!("expected {:x?}, from the pool of huge pages or not", self.calls.front())));
+        }
         let addr = self.answer(Kind::Mmap, hint.0, len, prot.into())?;
         self.space.map_at(addr, len.page_up(), prot, Backing::Anonymous);
         Some(addr)
@@ -120,17 +123,15 @@ impl Os for Recorded {
     }
 
     fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr> {
-        self.mapped(Addr(0), len, prot)
+        self.mapped(Addr(0), len, prot, false)
     }
 
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
-        self.mapped(hint, len, prot)
+        self.mapped(hint, len, prot, false)
     }
 
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
-        let huge = self.calls.front().is_some_and(|call| call.flags as i32 & libc::MAP_HUGETLB != 0);
-        assert!(huge, "huge pages are asked for");
-        self.mapped(Addr(0), len, 3)
+        self.mapped(Addr(0), len, PROT_READ | PROT_WRITE, true)
     }
 
     fn munmap(&mut self, addr: Addr, len: Bytes) {

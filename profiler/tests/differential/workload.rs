@@ -46,6 +46,7 @@ impl Maker {
             1 | 2 if self.shape.threads > 0 => ops.push(self.thread()),
             3 => push(Op::new(Call::Trim, 0, [0, 1000, 100_000][self.random.below(3) as usize])),
             4 | 5 => self.run(&mut push),
+            6 => self.mixed_bins(&mut push),
             share if share < if growing { 60 } else { 35 } => push(self.allocation()),
             share if share < 80 => {
                 if let Some(slot) = self.taken() {
@@ -79,6 +80,19 @@ impl Maker {
             1 => (first..first + count).rev().for_each(|slot| push(Op::new(Call::Free, slot, 0))),
             _ => (first..first + count).step_by(2).for_each(|slot| push(Op::new(Call::Free, slot, 0))),
         }
+    }
+
+    /// Free chunks of two sizes in turn, more of one than a thread caches, and both asked for again.
+    fn mixed_bins(&mut self, push: &mut impl FnMut(Op)) {
+        let (first, sizes) = (2000, [130 + self.random.below(900) as i64, 130 + self.random.below(3000) as i64]);
+        let count = 16 + self.random.below(24) as i64;
+        for at in 0..count {
+            push(Op::new(Call::Malloc, first + at, sizes[at as usize % 2]));
+            push(Op::new(Call::Malloc, 1999, 24));
+        }
+        let kept = self.random.below(8) as i64;
+        (first + kept..first + count).for_each(|slot| push(Op::new(Call::Free, slot, 0)));
+        (0..count / 2).for_each(|at| push(Op::new(Call::Malloc, first + at, sizes[self.random.below(2) as usize])));
     }
 
     fn allocation(&mut self) -> Op {
@@ -133,7 +147,8 @@ impl Maker {
 
     fn disturbance(&mut self) -> Op {
         match self.random.below(8) {
-            0 => Op::new(Call::Malloc, 900, 1 << 46),
+            // More than there can be.
+            0 => Op::new(Call::Malloc, 900, -1),
             1 => Op::new(Call::Option, 1, [0, 64, 128, 160, 161][self.random.below(5) as usize]),
             2 => Op::new(Call::Option, -1, 1 << self.random.below(22)),
             3 => Op::new(Call::Option, -2, self.random.below(300_000) as i64),

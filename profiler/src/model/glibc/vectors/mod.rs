@@ -24,7 +24,7 @@ fn worked_examples() {
     let mut wrong = Vec::new();
     for example in examples::examples() {
         for stop in example.stops() {
-            let run = logged::run(model("2.36", &[]), &example.script(stop));
+            let run = logged::run(model("2.36", &[], 1), &example.script(stop));
             wrong.extend(example.check(stop, &run).err());
         }
     }
@@ -36,7 +36,7 @@ fn random_workloads() {
     let mut wrong = Vec::new();
     for row in &MAIN {
         let script = operations(row.profile, row.seed);
-        wrong.extend(row.check(&script, &logged::run(model("2.36", &[]), &script)).err());
+        wrong.extend(row.check(&script, &logged::run(model("2.36", &[], 1), &script)).err());
     }
     none(wrong);
 }
@@ -48,7 +48,7 @@ fn versions_that_agree() {
         ["2.31", "2.35"].into_iter().flat_map(|version| MAIN.iter().map(move |row| (version, row))).filter(|(_, row)| row.seed == 1)
     {
         let script = operations(row.profile, row.seed);
-        wrong.extend(row.check(&script, &logged::run(model(version, &[]), &script)).err().map(|error| format!("{version}: {error}")));
+        wrong.extend(row.check(&script, &logged::run(model(version, &[], 1), &script)).err().map(|error| format!("{version}: {error}")));
     }
     none(wrong);
 }
@@ -58,7 +58,7 @@ fn versions_that_differ() {
     let mut wrong = Vec::new();
     for row in &OTHERS {
         let script = operations(row.profile, 1);
-        wrong.extend(row.check(&script, &logged::run(model(row.version, &[]), &script)).err());
+        wrong.extend(row.check(&script, &logged::run(model(row.version, &[], 1), &script)).err());
     }
     none(wrong);
 }
@@ -68,7 +68,7 @@ fn one_secondary_arena() {
     let mut wrong = Vec::new();
     for row in &ARENAS {
         let script = row.script();
-        wrong.extend(row.check(&script, &logged::run(model("2.36", &[]), &script)).err());
+        wrong.extend(row.check(&script, &logged::run(model("2.36", &[], 1), &script)).err());
     }
     none(wrong);
 }
@@ -79,7 +79,7 @@ fn settings() {
     for set in &SETTINGS {
         for (profile, expected) in set.checksums {
             let script = operations(profile, SETTINGS_SEED);
-            wrong.extend(set.check(profile, expected, &script, &logged::run(model("2.36", set.values), &script)).err());
+            wrong.extend(set.check(profile, expected, &script, &logged::run(model("2.36", set.values, 1), &script)).err());
         }
     }
     none(wrong);

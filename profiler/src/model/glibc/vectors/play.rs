@@ -3,7 +3,7 @@
 use super::observed::State;
 use super::script::{Call, Op};
 use profiler::event::Access;
-use profiler::model::{AllocatorModel, Block, REGISTRY, Request, Settings};
+use profiler::model::{AllocatorModel, Block, ModelSpec, REGISTRY, Request, Settings};
 use profiler::units::{Addr, Bytes, PAGE};
 use profiler::vm::Page;
 use profiler::vm::os::Os;
@@ -11,10 +11,16 @@ use profiler::vm::os::Os;
 /// What libc allocates for a new thread: the vector of its thread-local storage, 17 entries for a program with no such storage of its own.
 const THREAD_VECTOR: u64 = 17 * 16;
 
+/// The model in the list of models.
+pub(crate) fn spec() -> &'static ModelSpec {
+    REGISTRY.iter().find(|spec| spec.id == "glibc").expect("the model is registered")
+}
+
 /// The model of a version with some of its settings changed.
-pub(crate) fn model(version: &str, settings: &[(&str, i64)]) -> Box<dyn AllocatorModel> {
-    let spec = REGISTRY.iter().find(|spec| spec.id == "glibc").expect("the model is registered");
+pub(crate) fn model(version: &str, settings: &[(&str, i64)], cpus: u32) -> Box<dyn AllocatorModel> {
+    let spec = spec();
     let mut values = Settings::defaults(spec);
+    values.cpus = cpus;
     values.version = Some(spec.versions.iter().find(|known| **known == version).unwrap_or_else(|| panic!("no version {version}")));
     for (key, value) in settings {
         let tunable = spec.tunables.iter().find(|tunable| tunable.key == *key).unwrap_or_else(|| panic!("no tunable {key}"));
