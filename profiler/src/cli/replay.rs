@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::ScopedJoinHandle;
 
+use reports::study::Study;
+
 use super::census::Census;
 use super::progress::Talk;
 use super::{output, study};
@@ -83,15 +85,22 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
     let selected = census.select(choice.process.as_deref())?;
     let replayed = drive(trace, selected, machine(&census), policies, talk)?;
     let study = study::build(&census, selected, replayed);
-    reports::write(folder, &study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
-    let page = folder.join("report.html");
-    if choice.json {
-        let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;
+    publish(&study, folder, choice.json, talk)
+}
+
+/// Writes the report into `folder` and prints the result.
+///
+/// # Errors
+/// `Output`.
+pub(super) fn publish(study: &Study, folder: &Path, json: bool, talk: Talk) -> Result<()> {
+    reports::write(folder, study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
+    if json {
+        let text = serde_json::to_string_pretty(study).context(Kind::Failed, "cannot encode the study")?;
         output::print(&(text + "\n"))?;
     } else {
-        output::print(&reports::terminal(&study, output::width()))?;
+        output::print(&reports::terminal(study, output::width()))?;
     }
-    talk.say(&format!("report: {}", page.display()));
+    talk.say(&format!("report: {}", folder.join("report.html").display()));
     Ok(())
 }
 

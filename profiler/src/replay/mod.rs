@@ -4,15 +4,18 @@
 //! policy     SPEC → model, settings, huge-page mode
 //! engine     Op* × policy → Outcome, in three readings at once
 //! recorded   Event* → Op*, and the outcomes `recorded` and `measured`
+//! carried    what is the same under every policy
 //! outcome    what a policy did          fidelity   one outcome against another
 //! ```
 
+pub mod carried;
 pub mod engine;
 pub mod fidelity;
 pub mod outcome;
 pub mod policy;
 pub mod recorded;
 
+pub use carried::Carried;
 pub use engine::Run;
 pub use outcome::{Outcome, Source};
 pub use policy::Policy;
