@@ -102,8 +102,8 @@ fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
         Some(base) if std::ptr::eq(base, row) => String::new(),
         _ => difference(row, base, check.peak_margin()),
     };
-    vec![
-        column("policy", 0, &|row| name(row)),
+    let mut columns = vec![
+        column("policy", 0, &|row| printable(&reading::name(row))),
         column("peak RSS", 0, &|row| or_unknown(row.peak_rss_bytes, words::bytes)),
         column(&against, 1, &delta),
         column("low–high", 5, &spread),
@@ -112,12 +112,11 @@ fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
         column("minor faults", 2, &|row| or_unknown(row.minor_faults, words::count)),
         column("syscalls", 3, &|row| or_unknown(reading::syscalls(row), words::count)),
         column("returned", 7, &|row| or_unknown(row.returned_bytes, words::bytes)),
-    ]
-}
-
-fn name(row: &PolicyResult) -> String {
-    let library = if row.source == "replayed" { " (real library)" } else { "" };
-    printable(&row.policy) + library
+    ];
+    if study.policies.iter().any(|row| reading::library(study, row).is_some()) {
+        columns.insert(3, column("model vs library", 3, &|row| reading::against_library(study, row).unwrap_or_default()));
+    }
+    columns
 }
 
 fn or_unknown(value: Option<u64>, shown: fn(u64) -> String) -> String {
