@@ -193,6 +193,24 @@ mod tests {
     }
 
     #[test]
+    fn a_model_stands_against_its_library() {
+        let mut study = study();
+        assert!(!terminal(&study, 200).contains("library"));
+        let rows = [("simulated", 90 << 20), ("replayed", 100 << 20)].map(|(source, peak)| PolicyResult {
+            policy: "jemalloc".into(),
+            source: source.into(),
+            peak_rss_bytes: Some(peak),
+            ..Default::default()
+        });
+        study.policies.extend(rows);
+        let text = terminal(&study, 200);
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        assert!(line("policy ").contains("model vs library"), "{text}");
+        assert!(line("jemalloc  ").contains("peak −10.0 %, faults –"), "{text}");
+        assert!(!line("jemalloc (real library)").contains("faults"), "{text}");
+    }
+
+    #[test]
     fn no_line_is_wider_than_the_terminal() {
         for width in [60, 80, 120, 200] {
             let text = terminal(&study(), width);

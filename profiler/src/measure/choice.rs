@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(variables("glibc:arena_max=2"), tunables("glibc.malloc.arena_max=2"));
         assert_eq!(
             variables("glibc:mmap_threshold=64K,arena_max=1"),
-            tunables("glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=65536")
+            tunables("glibc.malloc.mmap_threshold=65536:glibc.malloc.arena_max=1")
         );
         assert_eq!(variables("env:GLIBC_TUNABLES=glibc.malloc.top_pad=0"), tunables("glibc.malloc.top_pad=0"));
         assert_eq!(Choice::parse("glibc").unwrap().library, None);
@@ -227,8 +227,10 @@ mod tests {
 
     #[test]
     fn variables_name_their_library() {
-        let (name, variables) = from_assignments("", "MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0").unwrap_or_default();
-        assert!(name == "jemalloc" || is_modelled("jemalloc"), "{name}");
-        assert!(variables.is_empty() || variables[0].1 == "dirty_decay_ms:0,muzzy_decay_ms:0");
+        let named = |assignments: &str| from_assignments(&format!("env:{assignments}"), assignments);
+        let one = ("MALLOC_CONF".to_owned(), "dirty_decay_ms:0".to_owned());
+        assert_eq!(named("MALLOC_CONF=dirty_decay_ms:0"), Ok(("jemalloc".to_owned(), vec![one])));
+        assert!(named("MALLOC_CONF=dirty_decay_ms:0 GLIBC_TUNABLES=glibc.malloc.top_pad=0").is_err());
+        assert!(named("GLIBC_TUNABLES=glibc.malloc.top_pad=0 MALLOC_CONF=dirty_decay_ms:0").is_err());
     }
 }

@@ -26,6 +26,7 @@ pub enum Pace {
 /// A script on disk, ready to be run under one library after the other. Its folder goes away with it.
 pub struct Bench {
     folder: Folder,
+    program: PathBuf,
     head: Head,
     /// The counters of a child that has libc's malloc, before the first operation.
     plain: Reading,
@@ -47,7 +48,8 @@ impl Bench {
     /// `Output`; `Failed` where no child can be run.
     pub fn new(folder: &Path, first: Tid, fill: impl FnOnce(&mut Writer) -> Result<()>) -> Result<Bench> {
         std::fs::create_dir_all(folder).context(Kind::Output, format!("cannot make the folder {}", folder.display()))?;
-        let mut bench = Bench { folder: Folder(folder.to_owned()), head: Head::default(), plain: Reading::default() };
+        let (head, plain) = Default::default();
+        let mut bench = Bench { folder: Folder(folder.to_owned()), program: program(folder)?, head, plain };
         Writer::create(&bench.file("empty"), first)?.finish()?;
         let mut writer = Writer::create(&bench.file("script"), first)?;
         fill(&mut writer)?;
@@ -75,7 +77,7 @@ impl Bench {
     fn child(&self, script: &str, choice: &Choice, pace: Pace) -> Result<Answer> {
         let path = self.file("answer");
         Answer::prepare(&path)?;
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(&self.program);
         command.arg(child::ARGUMENT).arg(self.file(script)).arg(&path).arg(OsString::from_vec(child::modules()));
         command.arg(if pace == Pace::Recorded { child::PACED } else { "flat" });
         command.env_clear().envs(choice.variables.iter().map(|(name, value)| (name, value)));
@@ -114,6 +116,18 @@ impl Bench {
             (_, None) => Err(failed(format!("{file} ended the child {place}: {}{said}", output.status))),
         }
     }
+}
+
+/// This program. With capabilities on its file the loader would not preload anything into it; a copy has none.
+fn program(folder: &Path) -> Result<PathBuf> {
+    const SELF: &str = "/proc/self/exe";
+    // SAFETY: a number of this process.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } == 0 {
+        return Ok(SELF.into());
+    }
+    let copy = folder.join("heapcast");
+    std::fs::copy(SELF, &copy).context(Kind::Output, format!("cannot write {}", copy.display()))?;
+    Ok(copy)
 }
 
 fn failed(message: String) -> Error {

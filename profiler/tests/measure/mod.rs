@@ -129,7 +129,8 @@ fn installed_libraries_stand_beside_libc() {
             println!("skipped: {name} is not installed");
         }
     }
-    let leftovers = std::fs::read_dir(folder.join("report")).expect("the report").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let leftovers =
+        std::fs::read_dir(folder.join("report")).expect("the report").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     assert!(leftovers.into_iter().all(|name| !name.starts_with(".measure")), "the script is gone");
 }
 
