@@ -86,7 +86,7 @@ impl Bench {
         }
         let no_huge_pages = choice.no_huge_pages;
         // SAFETY: system calls only.
-        unsafe { command.pre_exec(move || Ok(prepare(no_huge_pages))) };
+        unsafe { command.pre_exec(move || prepare(no_huge_pages)) };
         let output = command.stdin(Stdio::null()).output().context(Kind::Failed, "cannot start the child that calls the library")?;
         let answer = Answer::read(&path)?;
         self.believe(choice, &answer, &output)?;
@@ -135,7 +135,7 @@ fn failed(message: String) -> Error {
 }
 
 /// In the child before it begins: addresses that are the same each time, and an end with the parent's. What is refused is done without.
-fn prepare(no_huge_pages: bool) {
+fn prepare(no_huge_pages: bool) -> std::io::Result<()> {
     const PR_SET_THP_DISABLE: i32 = 41;
     // SAFETY: these concern the child alone.
     unsafe {
@@ -145,6 +145,7 @@ fn prepare(no_huge_pages: bool) {
             libc::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
         }
     }
+    Ok(())
 }
 
 fn last_line(bytes: &[u8]) -> String {
