@@ -14,13 +14,18 @@ const MAIN: u32 = 0;
 /// Mappings of threads that ended, kept for others.
 const KEPT_DATA: usize = 8;
 
+/// How often the end of a thread is counted: on its way out it sets the thread-specific value by which the C library calls it, and is
+/// called once more; for the main thread as often as the C library allows. Seen in 2.0.9: later segments become eager or lazy by it.
+const ENDS: u64 = 2;
+const MAIN_ENDS: u64 = 4;
+
 /// Who has which heap.
 #[derive(Default)]
 pub(super) struct Threads {
     known: BTreeMap<Tid, u32>,
     /// The thread of the latest call.
     latest: Option<(Tid, u32)>,
-    /// Threads that have a heap, the main one included.
+    /// Threads that have a heap as the library counts them, the main one included; it may pass through 0.
     pub(super) running: u64,
     idle_heaps: Vec<u32>,
     kept_data: [Option<u64>; KEPT_DATA],
@@ -95,7 +100,7 @@ impl Mimalloc {
     fn start(&mut self, tid: Tid, heap: u32) -> u32 {
         self.threads.known.insert(tid, heap);
         self.threads.latest = Some((tid, heap));
-        self.threads.running += 1;
+        self.threads.running = self.threads.running.wrapping_add(1);
         heap
     }
 
@@ -105,7 +110,8 @@ impl Mimalloc {
         if heap == NOBODY {
             return;
         }
-        self.threads.running = self.threads.running.saturating_sub(1);
+        let times = if heap == MAIN { MAIN_ENDS } else { ENDS };
+        self.threads.running = self.threads.running.wrapping_sub(times);
         if heap == MAIN {
             // Its heap stays, whatever may still use it.
             let kept: Vec<u64> = self.threads.kept_data.iter_mut().filter_map(Option::take).collect();
