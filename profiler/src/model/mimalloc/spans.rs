@@ -84,14 +84,8 @@ impl Mimalloc {
     /// Writes down a free span and queues it where its segment has a thread.
     pub(super) fn free_span(&mut self, os: &mut dyn Os, at: u32, slice: usize, count: usize, give_back: bool) {
         let segment = &mut self.segments[at as usize];
-        segment.slices[slice] = super::segment::Slice {
-            count: count as u32,
-            first: slice as u16,
-            free: true,
-            page: NOBODY,
-            previous: NOBODY,
-            next: NOBODY,
-        };
+        segment.slices[slice] =
+            super::segment::Slice { count: count as u32, first: slice as u16, free: true, page: NOBODY, previous: NOBODY, next: NOBODY };
         let last = &mut segment.slices[slice + count - 1];
         (last.first, last.free) = (slice as u16, true);
         touch(os, segment.base + entry(slice), ENTRY_LINKS);
