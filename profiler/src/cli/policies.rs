@@ -40,8 +40,9 @@ fn details(spec: &ModelSpec) -> String {
         let _infallible = writeln!(text, "versions: {}", spec.versions.join(", "));
     }
     for tunable in spec.tunables {
-        let knob = tunable.knob.map_or_else(|| "no real knob".to_owned(), |knob| knob.to_string());
-        let _infallible = writeln!(text, "  {:<16} default {:<10} {} ({knob})", tunable.key, tunable.default, tunable.doc);
+        let knobs: Vec<String> = tunable.knobs.iter().map(ToString::to_string).collect();
+        let knobs = if knobs.is_empty() { "no real knob".to_owned() } else { knobs.join(", ") };
+        let _infallible = writeln!(text, "  {:<21} default {:<10} {} ({knobs})", tunable.key, tunable.default, tunable.doc);
     }
     text
 }

@@ -26,7 +26,7 @@ pub(super) static SPEC: ModelSpec = ModelSpec {
     tunables: &[
         Tunable {
             key: "trim_threshold",
-            knob: None,
+            knobs: &[],
             default: 128 << 10,
             unit: Unit::Bytes,
             range: (0, 1 << 46),
@@ -34,13 +34,14 @@ pub(super) static SPEC: ModelSpec = ModelSpec {
         },
         Tunable {
             key: "top_pad",
-            knob: None,
+            knobs: &[],
             default: 128 << 10,
             unit: Unit::Bytes,
             range: (0, 1 << 40),
             doc: "bytes asked for beyond the need when growing, and kept when trimming",
         },
     ],
+    knob_value: super::plain_knob,
     build,
 };
 

@@ -14,8 +14,14 @@ use crate::event::{Access, PROT_READ, PROT_WRITE, Tid};
 use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::os::Os;
 
-pub(super) static SPEC: ModelSpec =
-    ModelSpec { id: "mmap-only", versions: &[], summary: "one mapping per block, unmapped at free", tunables: &[], build };
+pub(super) static SPEC: ModelSpec = ModelSpec {
+    id: "mmap-only",
+    versions: &[],
+    summary: "one mapping per block, unmapped at free",
+    tunables: &[],
+    knob_value: super::plain_knob,
+    build,
+};
 
 const HEADER: u64 = 16;
 

@@ -10,6 +10,7 @@
 mod brk_only;
 #[cfg(test)]
 mod conformance;
+mod glibc;
 mod mmap_only;
 
 use crate::error::Result;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Every model, in the order in which they are listed.
-pub static REGISTRY: &[&ModelSpec] = &[&brk_only::SPEC, &mmap_only::SPEC];
+pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,13 @@ pub struct Counters {
     pub free: Bytes,
     /// Where the bytes of `held` that are not the program's sit, by the allocator's own names (`tcache`, `top`, …).
     pub parts: Vec<(&'static str, Bytes)>,
+}
+
+impl Counters {
+    /// Bytes of a part; 0 where the allocator has none of that name.
+    pub fn part(&self, name: &str) -> Bytes {
+        self.parts.iter().filter(|part| part.0 == name).map(|part| part.1).sum()
+    }
 }
 
 /// One allocator with its settings.
@@ -94,6 +102,8 @@ pub struct ModelSpec {
     pub summary: &'static str,
     /// Settings.
     pub tunables: &'static [Tunable],
+    /// How the real allocator takes the text of a knob; `None` where it ignores it.
+    pub knob_value: fn(&Tunable, &str) -> Option<i64>,
     /// Makes one.
     pub build: fn(&Settings) -> Result<Box<dyn AllocatorModel>>,
 }
@@ -103,8 +113,8 @@ pub struct ModelSpec {
 pub struct Tunable {
     /// Name in a SPEC.
     pub key: &'static str,
-    /// The real allocator's knob, where there is one.
-    pub knob: Option<Knob>,
+    /// The real allocator's knobs for it; none where it is a what-if only.
+    pub knobs: &'static [Knob],
     /// Value when nothing is given.
     pub default: i64,
     /// What the number counts.
@@ -142,6 +152,8 @@ pub enum Unit {
     Count,
     /// Milliseconds.
     Millis,
+    /// Seconds.
+    Seconds,
 }
 
 /// The values that a model is built with.
@@ -151,19 +163,20 @@ pub struct Settings {
     pub version: Option<&'static str>,
     /// CPUs of the machine that is modelled; some allocators size their arenas by them.
     pub cpus: u32,
-    values: BTreeMap<&'static str, i64>,
+    /// The value of each tunable, and whether it was given.
+    values: BTreeMap<&'static str, (i64, bool)>,
 }
 
 impl Settings {
     /// The defaults of `spec`.
     pub fn defaults(spec: &ModelSpec) -> Settings {
-        let values = spec.tunables.iter().map(|tunable| (tunable.key, tunable.default)).collect();
+        let values = spec.tunables.iter().map(|tunable| (tunable.key, (tunable.default, false))).collect();
         Settings { version: spec.versions.last().copied(), cpus: 1, values }
     }
 
     /// Changes a value; it must have been checked against the tunable's range.
     pub fn set(&mut self, tunable: &Tunable, value: i64) {
-        self.values.insert(tunable.key, value);
+        self.values.insert(tunable.key, (value, true));
     }
 
     /// The value of a tunable that the spec declares.
@@ -171,11 +184,22 @@ impl Settings {
     /// # Panics
     /// When the key is not one of the model's tunables.
     pub fn get(&self, key: &str) -> i64 {
-        *self.values.get(key).unwrap_or_else(|| panic!("no tunable {key}"))
+        self.values.get(key).unwrap_or_else(|| panic!("no tunable {key}")).0
+    }
+
+    /// Whether a value was given, be it the default: some allocators make a difference.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|value| value.1)
     }
 
     /// The value of a tunable that counts bytes.
     pub fn bytes(&self, key: &str) -> u64 {
         self.get(key).max(0) as u64
     }
+}
+
+/// For models whose knobs, if any, are plain numbers.
+pub fn plain_knob(tunable: &Tunable, text: &str) -> Option<i64> {
+    let value = text.parse().ok()?;
+    (tunable.range.0..=tunable.range.1).contains(&value).then_some(value)
 }

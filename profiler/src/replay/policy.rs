@@ -167,7 +167,9 @@ fn from_knobs(text: &str, known: &[&'static ModelSpec]) -> Result<(&'static Mode
             if model.id != spec.id {
                 return Err(usage(format!("`{assignment}` belongs to {}, but an earlier assignment to {}", spec.id, model.id)));
             }
-            settings.set(tunable, number(tunable, value)?);
+            if let Some(value) = (spec.knob_value)(tunable, value) {
+                settings.set(tunable, value);
+            }
         }
     }
     chosen.ok_or_else(|| usage("`env:` needs at least one VARIABLE=value".to_owned()))
@@ -220,11 +222,10 @@ fn find_knob(variable: &str, key: Option<&str>, known: &[&'static ModelSpec]) ->
     let mut names = Vec::new();
     for &spec in known {
         for tunable in spec.tunables {
-            let Some(knob) = tunable.knob else { continue };
-            if knob.variable == variable && knob.key == key {
+            if tunable.knobs.iter().any(|knob| knob.variable == variable && knob.key == key) {
                 return Ok((spec, tunable));
             }
-            names.push(shown(knob.variable, knob.key));
+            names.extend(tunable.knobs.iter().map(|knob| shown(knob.variable, knob.key)));
         }
     }
     let wanted = shown(variable, key);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 static KNOBS: [Tunable; 3] = [
     Tunable {
         key: "arena_max",
-        knob: Some(Knob { variable: "GLIBC_TUNABLES", key: Some("glibc.malloc.arena_max") }),
+        knobs: &[Knob { variable: "GLIBC_TUNABLES", key: Some("glibc.malloc.arena_max") }],
         default: 0,
         unit: Unit::Count,
         range: (0, 1000),
@@ -15,7 +15,7 @@ static KNOBS: [Tunable; 3] = [
     },
     Tunable {
         key: "mmap_threshold",
-        knob: Some(Knob { variable: "MALLOC_MMAP_THRESHOLD_", key: None }),
+        knobs: &[Knob { variable: "MALLOC_MMAP_THRESHOLD_", key: None }],
         default: 128 << 10,
         unit: Unit::Bytes,
         range: (0, 1 << 40),
@@ -23,7 +23,7 @@ static KNOBS: [Tunable; 3] = [
     },
     Tunable {
         key: "decay_ms",
-        knob: Some(Knob { variable: "MALLOC_CONF", key: Some("dirty_decay_ms") }),
+        knobs: &[Knob { variable: "MALLOC_CONF", key: Some("dirty_decay_ms") }],
         default: 10,
         unit: Unit::Millis,
         range: (-1, 1 << 40),
