@@ -185,6 +185,13 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
         ));
     }
     let books = &facts.books;
+    if let Some(failed) =
+        books.set_aside.get(crate::workload::FAILED).filter(|_| outcomes.iter().any(|outcome| outcome.placements.is_some()))
+    {
+        notes.push(format!(
+            "{failed} calls failed, most of them calls for memory: models do not repeat them, nor the system calls that they cost."
+        ));
+    }
     if books.implicitly_freed > 0 {
         notes.push(format!("{} blocks were taken as freed because their address was given out again.", books.implicitly_freed));
     }

@@ -53,6 +53,11 @@ impl Policy {
         self.thp
     }
 
+    /// What its model is built with.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.model.as_ref().map(|(_, settings)| settings)
+    }
+
     /// Whether the SPEC names a version.
     pub fn is_versioned(&self) -> bool {
         self.versioned
@@ -199,22 +204,11 @@ pub(super) fn understood<'a>(spec: &'static ModelSpec, variable: &str, value: &'
         None => Some((None, part)),
     });
     let meant = keyed.filter_map(|(key, value)| {
-        let stands_for = |tunable: &&Tunable| tunable.knob.is_some_and(|knob| knob.variable == variable && knob.key == key);
+        let stands_for = |tunable: &&Tunable| tunable.knobs.iter().any(|knob| knob.variable == variable && knob.key == key);
         let tunable = spec.tunables.iter().find(stands_for)?;
-        let allowed = as_c_reads(value).filter(|value| (tunable.range.0..=tunable.range.1).contains(value));
-        Some((tunable, allowed.ok_or(value)))
+        Some((tunable, (spec.knob_value)(tunable, value).ok_or(value)))
     });
     meant.collect()
-}
-
-/// A number as C programs read it: decimal, `0x` hexadecimal, `0` octal.
-fn as_c_reads(text: &str) -> Option<i64> {
-    let text = text.trim();
-    match (text.strip_prefix("0x").or(text.strip_prefix("0X")), text.strip_prefix('0')) {
-        (Some(hexadecimal), _) => i64::from_str_radix(hexadecimal, 16).ok(),
-        (None, Some(octal)) if !octal.is_empty() => i64::from_str_radix(octal, 8).ok(),
-        _ => text.parse().ok(),
-    }
 }
 
 fn find_knob(variable: &str, key: Option<&str>, known: &[&'static ModelSpec]) -> Result<(&'static ModelSpec, &'static Tunable)> {
@@ -275,4 +269,4 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 #[path = "policy_tests.rs"]
-mod tests;
+pub(super) mod tests;

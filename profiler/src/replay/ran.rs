@@ -103,3 +103,71 @@ impl Ran {
 fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map_while(|part| part.parse().ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::policy::tests::SPEC;
+
+    fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn ran(version: &str, environment: &[(&str, &str)]) -> Ran {
+        let allocator = Some("sample".to_owned());
+        Ran { allocator, versions: pairs(&[("sample", version)]), environment: pairs(environment), cpus: Some(6) }
+    }
+
+    fn lined_up(ran: &Ran, asked: &[&str]) -> (Vec<String>, LineUp) {
+        let asked = asked.iter().map(|text| Policy::among(text, &[&SPEC]).expect("a SPEC")).collect();
+        let line_up = ran.line_up_among(asked, &[&SPEC]).expect("lined up");
+        (line_up.policies.iter().map(ToString::to_string).collect(), line_up)
+    }
+
+    #[test]
+    fn what_really_ran_comes_first_and_never_twice() {
+        let ran = ran("1.0", &[]);
+        assert_eq!(lined_up(&ran, &["sample:arena_max=1"]).0, ["sample@1.0", "sample:arena_max=1"]);
+        assert_eq!(lined_up(&ran, &["sample:arena_max=1", "sample"]).0, ["sample", "sample:arena_max=1"]);
+        assert_eq!(lined_up(&ran, &["sample@1.0"]).0, ["sample@1.0"]);
+        assert_eq!(lined_up(&ran, &["sample@2.36"]).0, ["sample@1.0", "sample@2.36"]);
+        assert_eq!(lined_up(&ran, &["sample+thp=always"]).0, ["sample@1.0", "sample+thp=always"]);
+        let (_, line_up) = lined_up(&ran, &["sample:decay_ms=5"]);
+        let settings = |at: usize| line_up.policies[at].settings().expect("a model");
+        assert_eq!((settings(0).version, settings(0).cpus, settings(1).version, settings(1).cpus), (Some("1.0"), 6, Some("1.0"), 6));
+        assert!(line_up.checked && line_up.remarks.is_empty());
+    }
+
+    #[test]
+    fn it_runs_under_the_settings_it_ran_under() {
+        let environment = [
+            ("GLIBC_TUNABLES", "glibc.malloc.check=3:glibc.malloc.arena_max=2:nonsense"),
+            ("MALLOC_MMAP_THRESHOLD_", "65536"),
+            ("MALLOC_CONF", "dirty_decay_ms:x"),
+            ("LD_PRELOAD", "/lib/x.so"),
+        ];
+        let (names, line_up) = lined_up(&ran("2.36", &environment), &["sample", "env:GLIBC_TUNABLES=glibc.malloc.arena_max=2"]);
+        assert_eq!(names, ["sample@2.36:arena_max=2,mmap_threshold=65536", "sample", "env:GLIBC_TUNABLES=glibc.malloc.arena_max=2"]);
+        assert_eq!(line_up.remarks, ["MALLOC_CONF has \"x\" for decay_ms, which is taken as ignored."]);
+    }
+
+    #[test]
+    fn an_unknown_version_is_the_next_older_one() {
+        let first = |version: &str| {
+            let (names, line_up) = lined_up(&ran(version, &[]), &["sample"]);
+            (names.len(), line_up.policies[0].settings().and_then(|settings| settings.version), line_up.remarks.len())
+        };
+        assert_eq!(first("2.4"), (1, Some("1.0"), 1));
+        assert_eq!(first("2.41"), (1, Some("2.36"), 1));
+        assert_eq!(first("0.9"), (1, Some("1.0"), 1));
+        assert_eq!(first("1.0"), (1, Some("1.0"), 0));
+    }
+
+    #[test]
+    fn without_a_model_of_it_there_is_nothing_to_check() {
+        let other = Ran { allocator: Some("other".to_owned()), ..ran("1.0", &[]) };
+        let (names, line_up) = lined_up(&other, &["sample"]);
+        assert_eq!((names, line_up.checked), (vec!["sample".to_owned()], false));
+        assert_eq!(line_up.policies[0].settings().and_then(|settings| settings.version), Some("1.0"));
+    }
+}
