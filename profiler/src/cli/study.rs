@@ -17,8 +17,12 @@ use crate::vm::Syscall;
 
 /// The study of one process.
 pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
-    let Replayed { facts, outcomes, checked, remarks } = replayed;
-    let measured = with_kernel_totals(&facts, census.manifest.processes.get(selected as usize));
+    let Replayed { mut facts, mut outcomes, checked, remarks } = replayed;
+    let process = census.manifest.processes.get(selected as usize);
+    let measured = with_kernel_totals(&facts, process);
+    if let Some(major) = measured.major_faults {
+        outcomes.iter_mut().chain([&mut facts.recorded]).for_each(|outcome| without_major(outcome, major));
+    }
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
@@ -44,6 +48,13 @@ fn with_kernel_totals(facts: &Facts, process: Option<&Process>) -> Outcome {
     }
     measured.major_faults = process.and_then(|process| process.major_faults);
     measured
+}
+
+/// A fault event does not say whether a file had to be read for it; the kernel's totals do. Those that did are the program's under every policy,
+/// and no minor ones.
+fn without_major(outcome: &mut Outcome, major: u64) {
+    let Readings { low, expected, high } = &mut outcome.minor_faults;
+    [low, expected, high].into_iter().for_each(|faults| *faults = faults.saturating_sub(major));
 }
 
 fn policy(outcome: &Outcome) -> report::PolicyResult {

@@ -25,7 +25,7 @@ impl Glibc {
         } else if !self.grow_heap_or_add(os, a, need) && !mappable {
             return self.map_chunk(os, need);
         }
-        self.from_top(os, a, need)
+        self.take_from_top(os, a, need)
     }
 
     fn grow_main(&mut self, os: &mut dyn Os, a: usize, need: u64) -> Option<()> {
@@ -95,7 +95,9 @@ impl Glibc {
         let pooled = self.params.hugetlb == Hugetlb::Pool;
         let extra = if self.arenas[a].contiguous { old_size } else { 0 };
         if pooled {
-            os.mmap_huge(Bytes(align_up(wanted + extra, HUGE).max(HUGE)));
+            // Rounded to huge pages only as long as the arena is contiguous, which means: once.
+            let unit = if self.arenas[a].contiguous { HUGE } else { PAGE };
+            os.mmap_huge(Bytes(align_up(align_up(wanted, PAGE) + extra, unit).max(HUGE)));
         }
         let size = if self.version.swaps_fallback_sizes() {
             let size = align_up(wanted, PAGE);
