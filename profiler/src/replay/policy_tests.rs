@@ -37,7 +37,6 @@ static SPEC: ModelSpec = ModelSpec {
     versions: &["1.0", "2.36"],
     summary: "for tests",
     tunables: &KNOBS,
-    knob_value: crate::model::plain_knob,
     build: |_| Err(Error::new(Kind::Failed, "is not built")),
 };
 

@@ -51,7 +51,8 @@ const ARENAS: &[Values] = &[
 ];
 
 /// Advice to use huge pages, and a pool of them that is empty.
-const HUGE: &[Values] = &[&[("hugetlb", 1)], &[("hugetlb", 2)], &[("hugetlb", 1), ("mmap_threshold", 8 << 20)], &[("hugetlb", 2), ("mmap_max", 0)]];
+const HUGE: &[Values] =
+    &[&[("hugetlb", 1)], &[("hugetlb", 2)], &[("hugetlb", 1), ("mmap_threshold", 8 << 20)], &[("hugetlb", 2), ("mmap_max", 0)]];
 
 /// What stands in the environment, and which setting it is.
 const VARIABLES: [(&str, Option<&str>, &str); 16] = [
