@@ -31,7 +31,10 @@ struct Recorded {
 /// Plays a script to a model and compares with how it really went.
 pub(crate) fn compare(model: Box<dyn AllocatorModel>, script: &[Op], run: &Run, thp: Mode) -> Result<(), Difference> {
     let mut space = AddressSpace::new(thp);
+    // Where something used the break before, the first page has a part that is in use.
+    space.set_break(Addr(run.heap).page_down());
     space.set_break(Addr(run.heap));
+    space.mark_resident(Addr(run.heap).page_down(), Bytes(run.heap % PAGE));
     let mut world = Recorded { space, end: Addr(run.heap), calls: VecDeque::new() };
     let mut player = Player::new(model);
     for (at, (op, step)) in script.iter().zip(&run.steps).enumerate() {
@@ -68,7 +71,7 @@ impl Recorded {
 
     fn compare_pages(&self, run: &Run) -> Result<(), String> {
         for (page, &expected) in run.pages.iter().enumerate() {
-            let got = state(self.space.page(Addr(run.heap + page as u64 * PAGE)));
+            let got = state(self.space.page(Addr(run.heap).page_down().offset(Bytes(page as u64 * PAGE))));
             if got != expected {
                 return Err(format!("at the end page {page:#x} of the heap: expected {expected:?}, got {got:?}"));
             }
