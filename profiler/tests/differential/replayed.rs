@@ -3,7 +3,7 @@
 use super::observed::{Kind, Run, Step, SystemCall};
 use super::play::{Player, World, moved, state};
 use super::script::{Call, Op};
-use profiler::event::{Access, Advice, Backing, PROT_READ, PROT_WRITE};
+use profiler::event::{Access, Advice, Backing};
 use profiler::model::AllocatorModel;
 use profiler::units::{Addr, Bytes, Nanos, PAGE};
 use profiler::vm::AddressSpace;
@@ -134,7 +134,9 @@ impl Os for Recorded {
     }
 
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
-        self.mapped(Addr(0), len, PROT_READ | PROT_WRITE, true)
+        // The port says nothing of the place and the protection.
+        let (hint, prot) = self.calls.front().map_or((0, 0), |call| (call.addr, call.extra as u8));
+        self.mapped(Addr(hint), len, prot, true)
     }
 
     fn munmap(&mut self, addr: Addr, len: Bytes) {
