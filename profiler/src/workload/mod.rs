@@ -85,6 +85,11 @@ pub enum Action {
         /// The freeing thread.
         tid: Tid,
     },
+    /// The break was asked for the first time.
+    Break {
+        /// Bytes between the start of a huge page and where the break begins: which parts of it can become huge.
+        within: u32,
+    },
     /// The program itself moved the break: no call of the allocator, which finds it elsewhere the next time it looks.
     Sbrk {
         /// Bytes, negative downwards.

@@ -13,6 +13,7 @@ use super::{Action, Op, touch};
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::Syscall;
+use crate::vm::kernel::HUGE;
 use crate::vm::space::Touched;
 
 /// One process while it is followed.
@@ -156,6 +157,9 @@ impl Process {
 
     /// The break is the allocator's when it moves inside a call, or downwards where `free` may still be at work.
     fn brk(&mut self, got: Addr, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
+        if self.placement.space().break_area().is_none() {
+            self.emit(Action::Break { within: (got.0 % HUGE) as u32 }, out);
+        }
         let (owner, carried, delta) = self.placement.brk(got, event.in_heap, freeing, event.time);
         self.carry(carried, out);
         if owner == Owner::Allocator {
