@@ -33,7 +33,7 @@ pub use reading::Counters;
 pub use space::{AddressSpace, Vma};
 pub use spot::{Area, Spot};
 
-use std::ops::{AddAssign, Neg};
+use std::ops::AddAssign;
 
 /// Which system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,23 +63,9 @@ impl Calls {
         u64::try_from(self.0[kind as usize]).unwrap_or(0)
     }
 
-    /// Kinds with what was added to them in all, where that is not nothing.
-    pub fn each(&self) -> impl Iterator<Item = (Syscall, i64)> {
-        const KINDS: [Syscall; 6] = [Syscall::Brk, Syscall::Mmap, Syscall::Munmap, Syscall::Mremap, Syscall::Madvise, Syscall::Mprotect];
-        KINDS.into_iter().zip(self.0).filter(|&(_, count)| count != 0)
-    }
-
     /// Adds to a kind; negative numbers take back.
     pub fn add(&mut self, kind: Syscall, count: i64) {
         self.0[kind as usize] += count;
-    }
-}
-
-impl Neg for Calls {
-    type Output = Calls;
-
-    fn neg(self) -> Calls {
-        Calls(self.0.map(|count| -count))
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::Action;
 use super::super::books::*;
 use super::super::script::{HEAP, MAPS, PRIVATE, Script};
 use super::*;
-use crate::event::{Access, Advice, Backing, Call, MAP_FIXED, MAP_POPULATE, PROT_READ, PROT_WRITE, What};
+use crate::event::{Access, Advice, Backing, Call, MAP_FIXED, MAP_POPULATE};
 use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::Syscall;
 use proptest::prelude::*;
@@ -242,23 +242,6 @@ fn populated_pages_fault_without_an_event() {
     script.mmap(MAPS, 5, PRIVATE | MAP_POPULATE).write_pages(MAPS, 1);
     let (actions, lifter) = lift(&script);
     assert_eq!((carried(&actions), aside(&lifter, IDLE_FAULT)), ((5, 5, 5, 0), 1));
-}
-
-/// glibc makes an arena in a thread's first `free`, whose end is not seen: all its calls look like the program's until a block lies there.
-#[test]
-fn what_was_carried_for_a_region_is_taken_back_when_it_turns_out_to_be_the_allocators() {
-    let mut script = Script::with_heap();
-    let prot = PROT_READ | PROT_WRITE;
-    script.free(0).mmap(MAPS, 32, PRIVATE).munmap(MAPS, 4).munmap(MAPS + 20 * PAGE, 12);
-    script.push(What::Mprotect { addr: Addr(MAPS + 4 * PAGE), len: Bytes(PAGE), prot, errno: 0 });
-    script.fault(MAPS + 4 * PAGE, Access::Write);
-    const KINDS: [Syscall; 4] = [Syscall::Brk, Syscall::Mmap, Syscall::Munmap, Syscall::Mprotect];
-    let calls = |actions: &[Action]| KINDS.map(|kind| carried_calls(actions, kind));
-    let (before, _) = lift(&script);
-    assert_eq!((carried(&before), calls(&before)), ((1, 1, 16, 0), [1, 1, 2, 1]));
-    script.malloc(MAPS + 4 * PAGE + 64, 100);
-    let (after, _) = lift(&script);
-    assert_eq!((carried(&after), calls(&after)), ((0, 0, 0, 0), [1, 0, 0, 0]));
 }
 
 #[test]

@@ -97,7 +97,8 @@ impl Placement {
         let range = page_range(addr, len);
         self.observe(Some(range.clone()), |this| {
             this.space.map_at(addr, len, prot, backing);
-            this.claim(range, Region::new(Owner::Program, Nanos(0), Made::Usual));
+            let kind = if backing == Backing::Break { Syscall::Brk } else { Syscall::Mmap };
+            this.claim(range, Region::new(Owner::Program, Nanos(0), Made::Usual, (kind, 0)));
             None
         })
     }
@@ -120,7 +121,7 @@ impl Placement {
     pub(super) fn called(&mut self, kind: Syscall, in_heap: bool) -> (Owner, Carried) {
         self.calls.add(kind, 1);
         let owner = if in_heap { Owner::Allocator } else { Owner::Program };
-        (owner, Carried::default().with_call_of(owner, kind))
+        (owner, Carried { calls: Some((kind, 1)), ..Carried::default() }.of(owner))
     }
 
     /// `brk` answered with `got`; `freeing`: the thread may be inside `free`. Answers also with how far the program moved it.
@@ -140,8 +141,8 @@ impl Placement {
         // What was there before the recording is whoever's moves its end.
         let grown = top.filter(|_| if theirs { !ours } else { ours });
         let region = match theirs {
-            true => Region::new(Owner::Allocator, now, Made::Usual),
-            false => Region::new(Owner::Program, now, Made::BySbrk),
+            true => Region::new(Owner::Allocator, now, Made::Usual, (Syscall::Brk, 0)),
+            false => Region::new(Owner::Program, now, Made::BySbrk, (Syscall::Brk, 0)),
         };
         let owner = region.owner;
         let carried = self.observe(Some(low..high), |this| {
@@ -172,15 +173,14 @@ impl Placement {
             }
             this.space.map_at(addr, call.len, call.prot, backing(call));
             let made = if call.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0 { Made::Reserved } else { Made::Usual };
-            this.claim(range.clone(), Region::new(owner, now, made));
+            this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
         });
-        let carried = self.carry_call(owner, self.regions.at(range.start), Syscall::Mmap, carried);
         if call.flags & MAP_POPULATE == 0 {
-            return (owner, carried);
+            return (owner, carried.with_call_of(owner, Syscall::Mmap));
         }
         let populated = self.observe_faults(range.start, owner, |this| this.space.populate(addr, call.len));
-        (owner, carried.plus(populated))
+        (owner, carried.plus(populated).with_call_of(owner, Syscall::Mmap))
     }
 
     /// `munmap` succeeded; what was mapped after `entered` stays.
@@ -191,7 +191,6 @@ impl Placement {
             self.regions.pieces(range.clone()).filter(|&(_, id)| self.regions.get(id).born <= entered).collect();
         let theirs = due.iter().any(|&(_, id)| self.regions.get(id).owner == Owner::Allocator);
         let owner = if in_heap || theirs { Owner::Allocator } else { Owner::Program };
-        let only = due.first().map(|&(_, id)| id).filter(|&first| due.iter().all(|&(_, id)| id == first));
         let carried = self.observe(Some(range), |this| {
             for (piece, _) in due {
                 this.space.unmap(Addr(piece.start * PAGE), Pages(piece.end - piece.start).bytes());
@@ -199,7 +198,7 @@ impl Placement {
             }
             Some(Syscall::Munmap)
         });
-        (owner, self.carry_call(owner, only, Syscall::Munmap, carried))
+        (owner, carried.with_call_of(owner, Syscall::Munmap))
     }
 
     /// `mremap` succeeded.
@@ -214,10 +213,10 @@ impl Placement {
             this.space.remap(addr, len, to, new_len);
             let made = this.regions.at(addr.page()).map_or(Made::Usual, |id| this.regions.get(id).made);
             this.release(old);
-            this.claim(new, Region::new(owner, now, made));
+            this.claim(new, Region::new(owner, now, made, (Syscall::Mremap, i64::from(owner == Owner::Program))));
             Some(Syscall::Mremap)
         });
-        (owner, self.carry_call(owner, self.regions.at(to.page()), Syscall::Mremap, carried))
+        (owner, carried.with_call_of(owner, Syscall::Mremap))
     }
 
     /// `madvise` succeeded.
@@ -235,15 +234,14 @@ impl Placement {
         if advice == Advice::Free && owner == Owner::Program {
             carried.returned = freed.0;
         }
-        (owner, self.carry_call(owner, self.regions.at(addr.page()), Syscall::Madvise, carried))
+        (owner, carried.with_call_of(owner, Syscall::Madvise))
     }
 
     /// `mprotect` succeeded.
     pub(super) fn mprotect(&mut self, addr: Addr, len: Bytes, prot: u8, in_heap: bool) -> (Owner, Carried) {
-        self.calls.add(Syscall::Mprotect, 1);
-        let owner = if in_heap { Owner::Allocator } else { self.owner(addr).unwrap_or(Owner::Program) };
+        let theirs = in_heap || self.owner(addr) == Some(Owner::Allocator);
         self.space.protect(addr, len, prot);
-        (owner, self.carry_call(owner, self.regions.at(addr.page()), Syscall::Mprotect, Carried::default()))
+        self.called(Syscall::Mprotect, theirs)
     }
 
     /// A page fault: what the page model makes of it, whose page it is, and what to carry.
@@ -292,16 +290,9 @@ impl Placement {
             this.regions.give_to_allocator(id);
             None
         });
-        (carried.faults, carried.calls) = (-region.faults, -region.calls);
+        carried.faults = -region.faults;
+        carried.calls = (region.calls.1 != 0).then_some((region.calls.0, -region.calls.1));
         carried
-    }
-
-    /// The program's own call is carried, and noted for the region that it concerned, should that turn out to be the allocator's.
-    fn carry_call(&mut self, owner: Owner, region: Option<u32>, kind: Syscall, carried: Carried) -> Carried {
-        if let Some(id) = region.filter(|_| owner == Owner::Program) {
-            self.regions.get_mut(id).calls.add(kind, 1);
-        }
-        carried.with_call_of(owner, kind)
     }
 
     /// The space let a stack grow down to `page`; its region follows. Answers with the bytes.

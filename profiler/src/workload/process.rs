@@ -269,12 +269,9 @@ impl Process {
 
     fn carry(&self, carried: Carried, out: &mut Vec<Op>) {
         let Carried { anon, faults, calls, mapped, returned } = carried;
-        if (mapped, returned) != (0, 0) {
-            self.emit(Action::Mapping { calls: None, mapped, returned: u32::try_from(returned).unwrap_or(u32::MAX) }, out);
-        }
-        for (kind, count) in calls.each() {
-            let calls = Some((kind, count.clamp(i16::MIN.into(), i16::MAX.into()) as i16));
-            self.emit(Action::Mapping { calls, mapped: 0, returned: 0 }, out);
+        if (calls, mapped, returned) != (None, 0, 0) {
+            let calls = calls.map(|(kind, count)| (kind, count.clamp(i16::MIN.into(), i16::MAX.into()) as i16));
+            self.emit(Action::Mapping { calls, mapped, returned: u32::try_from(returned).unwrap_or(u32::MAX) }, out);
         }
         if (anon, faults) != (0, 0) {
             self.emit(Action::Resident { anon: narrow(anon), file: 0, shmem: 0, faults: narrow(faults) }, out);

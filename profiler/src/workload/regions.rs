@@ -2,7 +2,7 @@
 
 use crate::units::Nanos;
 use crate::vm::range_map::clip;
-use crate::vm::{Calls, RangeMap};
+use crate::vm::{RangeMap, Syscall};
 use std::ops::Range;
 
 /// Whose a mapping or a call is.
@@ -36,13 +36,13 @@ pub(super) struct Region {
     pub(super) hull: Range<u64>,
     /// What was carried for it, to be taken back should it turn out to be the allocator's.
     pub(super) faults: i64,
-    pub(super) calls: Calls,
+    pub(super) calls: (Syscall, i64),
 }
 
 impl Region {
-    /// For which nothing has been carried yet.
-    pub(super) fn new(owner: Owner, born: Nanos, made: Made) -> Region {
-        Region { owner, born, made, pages: 0, hull: 0..0, faults: 0, calls: Calls::default() }
+    /// The outcome of a call that is counted in `calls`.
+    pub(super) fn new(owner: Owner, born: Nanos, made: Made, calls: (Syscall, i64)) -> Region {
+        Region { owner, born, made, pages: 0, hull: 0..0, faults: 0, calls }
     }
 
     /// Whether every policy must add its size.
@@ -97,7 +97,7 @@ impl Regions {
     /// Nothing has been carried for any region, nor has any policy's break moved for it.
     pub(super) fn forget_carried(&mut self) {
         for region in &mut self.table {
-            (region.faults, region.calls) = (0, Calls::default());
+            (region.faults, region.calls.1) = (0, 0);
             if region.made == Made::BySbrk {
                 region.made = Made::Usual;
                 self.own_pages += if region.is_carried() { region.pages } else { 0 };
