@@ -7,7 +7,7 @@
 //!  own memory, process recorded          the memory is its owner's; without an owner, the process becomes it
 //!  foreign, not known, process recorded  a new memory that fork or exec fills: kept without an owner
 //!  foreign, current process is the owner the memory is torn down (exit, exec): last values, then nothing more
-//!  foreign, otherwise                    reclaim, or teardown by someone who held the memory longer than its owner: counted for the owner
+//!  foreign, otherwise                    reclaim: counted for the owner
 //! ```
 //!
 //! Values are absolute, so two processors that race at worst leave the older of two values until the next change.
@@ -126,8 +126,7 @@ fn update(memory: &mut Memory, change: &Change) {
     }
     store(memory, change);
     show_step(memory);
-    // Empty by somebody else's hand: torn down, whoever held it last. The kernel will give its number to a memory of another process.
-    if !change.own && total(&memory.resident) == 0 {
+    if memory.owner == DYING && total(&memory.resident) == 0 {
         let _ = MEMORY.remove(change.mm_id);
     }
 }
