@@ -1,7 +1,7 @@
 //! The calls of a program, down to the core routines.
 
 use super::Glibc;
-use super::chunk::{HEADER, MINSIZE, WORD, align_up, bin_index, chunk_size};
+use super::chunk::{HEADER, MINSIZE, WORD, align_up, chunk_size};
 use super::memory::write;
 use super::tcache::bin_of;
 use crate::event::{Access, Advice};
@@ -16,7 +16,7 @@ const FREE_HEADER: u64 = 48;
 impl Glibc {
     pub(super) fn malloc_chunk(&mut self, os: &mut dyn Os, thread: usize, request: u64) -> Option<u64> {
         let need = chunk_size(request)?;
-        if let Some(chunk) = self.from_tcache(os, thread, need) {
+        if let Some(chunk) = self.take_from_tcache(os, thread, need) {
             return Some(chunk);
         }
         let arena = self.arena_of(os, thread, request);
@@ -24,7 +24,7 @@ impl Glibc {
     }
 
     /// Makes the thread's cache if it is time for that, and looks there.
-    fn from_tcache(&mut self, os: &mut dyn Os, thread: usize, need: u64) -> Option<u64> {
+    fn take_from_tcache(&mut self, os: &mut dyn Os, thread: usize, need: u64) -> Option<u64> {
         let bin = bin_of(need).filter(|&bin| bin < self.params.tcache_bins);
         if bin.is_some() || !self.version.late_tcache() {
             self.ensure_tcache(os, thread);
@@ -40,7 +40,7 @@ impl Glibc {
             return Some(chunk);
         }
         if self.version.calloc_from_tcache() {
-            if let Some(chunk) = self.from_tcache(os, thread, need) {
+            if let Some(chunk) = self.take_from_tcache(os, thread, need) {
                 write(os, chunk + HEADER, self.memory.size(chunk) - WORD);
                 return Some(chunk);
             }
@@ -245,30 +245,7 @@ impl Glibc {
             link = self.memory.previous(link);
         }
     }
-
-    /// What the next request of this size would be served from, in words.
-    pub(super) fn describe_state(&self, thread: usize, request: u64) -> String {
-        let Some(need) = chunk_size(request) else { return "larger than any chunk".to_owned() };
-        let Thread { arena, .. } = &self.threads[thread];
-        let a = arena.unwrap_or(0);
-        let bin = bin_of(need);
-        let cached = self.threads[thread].tcache.as_ref().zip(bin).map_or(0, |(cache, bin)| cache.count(bin));
-        let arena = &self.arenas[a];
-        let fast = (need <= self.params.max_fast && arena.fast[(need >> 4) as usize - 2] != 0).then_some("filled").unwrap_or("empty");
-        let unsorted = arena.last(&self.memory, super::arena::UNSORTED).is_some();
-        let own = arena.last(&self.memory, bin_index(need)).is_some();
-        format!(
-            "chunk {need:#x}; arena {a}: {cached} in tcache, fastbin {fast}, unsorted {}, bin {} {}, top {:#x} bytes; mmap threshold {:#x}",
-            if unsorted { "filled" } else { "empty" },
-            bin_index(need),
-            if own { "filled" } else { "empty" },
-            arena.top_size,
-            self.params.mmap_threshold
-        )
-    }
 }
-
-use super::threads::Thread;
 
 fn copy(os: &mut dyn Os, from: u64, to: u64, len: u64) {
     os.touch(Addr(from + HEADER), Bytes(len), Access::Read);

@@ -36,9 +36,7 @@ impl Mapped {
     pub(super) fn size(&self, chunk: u64) -> Option<u64> {
         self.chunks.get(&chunk).map(|mapping| mapping.start + mapping.len - chunk)
     }
-}
 
-impl Mapped {
     /// Bytes of the mapping of a mapped chunk.
     pub(super) fn len(&self, chunk: u64) -> Option<u64> {
         self.chunks.get(&chunk).map(|mapping| mapping.len)
