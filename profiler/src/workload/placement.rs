@@ -11,7 +11,7 @@
 use super::carried::Carried;
 use super::regions::{Made, Owner, Region, Regions};
 use crate::event::{
-    Access, Advice, Backing, MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_POPULATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
+    Access, Advice, Backing, MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_POPULATE, MAP_SHARED, MAP_STACK, PROT_EXEC, PROT_READ, PROT_WRITE,
 };
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::space::{Touched, page_range};
@@ -35,6 +35,17 @@ pub(super) struct Mapping {
     pub(super) prot: u8,
     pub(super) flags: u32,
     pub(super) file: bool,
+}
+
+impl Mapping {
+    /// Takes address space that is to be opened later, and not for a stack: the heap of an arena begins so, also in a thread whose first call is `free`.
+    pub(super) fn reserves(&self) -> bool {
+        self.is_closed() && !self.file && self.flags & MAP_STACK == 0
+    }
+
+    fn is_closed(&self) -> bool {
+        self.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0
+    }
 }
 
 impl Placement {
@@ -172,7 +183,7 @@ impl Placement {
                 this.space.unmap(addr, call.len);
             }
             this.space.map_at(addr, call.len, call.prot, backing(call));
-            let made = if call.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0 { Made::Reserved } else { Made::Usual };
+            let made = if call.is_closed() { Made::Reserved } else { Made::Usual };
             this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
         });

@@ -65,13 +65,12 @@ impl Process {
         let fate = match event.what {
             _ if self.ended => Fate::SetAside(LATE),
             what if !plausible(what) => Fate::SetAside(IMPOSSIBLE),
-            What::Brk { got, .. } => self.brk(got, event, freeing, out),
-            _ => self.lift(event, out),
+            _ => self.lift(event, freeing, out),
         };
         self.books.enter(fate);
     }
 
-    fn lift(&mut self, event: &Event, out: &mut Vec<Op>) -> Fate {
+    fn lift(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
         let tid = event.tid;
         match event.what {
             What::Alloc { call, ptr, size, old, align } => self.alloc(call, ptr, size, old, align, tid, out),
@@ -129,15 +128,17 @@ impl Process {
                 self.end(out);
                 Fate::Lifted
             }
-            _ => self.system_call(event, out),
+            What::Brk { got, .. } => self.brk(got, event, freeing, out),
+            _ => self.system_call(event, freeing, out),
         }
     }
 
-    fn system_call(&mut self, event: &Event, out: &mut Vec<Op>) -> Fate {
+    fn system_call(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
         let (in_heap, now, place) = (event.in_heap, event.time, &mut self.placement);
         let (owner, carried) = match event.what {
             What::Mmap { len, prot, flags, file, result: Ok(addr), .. } => {
-                place.mmap(addr, &Mapping { len, prot, flags, file }, in_heap, now)
+                let call = Mapping { len, prot, flags, file };
+                place.mmap(addr, &call, in_heap || freeing && call.reserves(), now)
             }
             What::Munmap { addr, len, entered, errno: 0 } => place.munmap(addr, len, entered, in_heap),
             What::Mremap { addr, len, new_len, result: Ok(to), .. } => place.mremap(addr, len, to, new_len, in_heap, now),

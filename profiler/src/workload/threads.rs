@@ -1,7 +1,7 @@
 //! What each thread did last, where that decides what a later event means.
 //!
 //! The recorder sees where `free` begins and not where it ends. A `brk` that shrinks directly after a thread's `free` is that `free`'s trim; after
-//! anything else it is the program's own. And glibc empties a thread's cache when the thread ends: by frees of blocks that the program has freed
+//! anything else it is the program's own. A thread whose first call is `free` gets its arena in it. And glibc empties a thread's cache when the thread ends: by frees of blocks that the program has freed
 //! already, which nothing of the thread's own follows.
 
 use crate::event::{Event, Tid, What};
