@@ -7,6 +7,7 @@ mod command;
 mod ebpf;
 mod fuzz;
 mod gallery;
+mod libcs;
 mod setup;
 mod test;
 mod tidy;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask CHORE
   ci                    everything that checks, in order; stops at the first failure
   setup                 install what the chores and the tests need, or say what is missing
+  libcs                 fetch the C libraries of other Debian releases, for the tests of the model of malloc
   tidy                  rules of this repository that no compiler knows
   test [FILTER]         all tests of the host; live ones skip themselves without root and say so
   gallery               make reports/gallery anew from the traces in profiler/tests/data
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["ci"] => ci::run(),
         ["setup"] => setup::run(),
+        ["libcs"] => libcs::run(),
         ["tidy"] => tidy::run(),
         ["test", rest @ ..] => test::run(rest),
         ["accuracy"] => accuracy::run(),

@@ -264,7 +264,7 @@ int main(int count, char **arguments) {
     seen[0] = UNSEEN;
     run();
     head.end = OWN(SYS_brk, 0, 0, 0, 0);
-    head.pages = (head.end - head.heap + PAGE - 1) / PAGE;
+    head.pages = (head.end + PAGE - 1) / PAGE - head.heap / PAGE;
     unsigned char *states = map(head.pages);
     look_at_heap(states);
     int out = open(arguments[2], O_WRONLY | O_CREAT | O_TRUNC, 0600);

@@ -15,6 +15,12 @@ pub(crate) struct Shape {
     pub(crate) disturbed: bool,
 }
 
+pub(crate) const PLAIN: Shape = Shape { operations: 1500, threads: 0, disturbed: false };
+pub(crate) const DISTURBED: Shape = Shape { disturbed: true, ..PLAIN };
+pub(crate) const THREADED: Shape = Shape { threads: 4, ..PLAIN };
+/// More threads than there are arenas for on a small machine.
+pub(crate) const CROWDED: Shape = Shape { operations: 4000, threads: 24, disturbed: false };
+
 /// A script for a seed.
 pub(crate) fn script(seed: u64, shape: Shape) -> Vec<Op> {
     let mut maker =
