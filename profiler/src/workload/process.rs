@@ -6,7 +6,8 @@ use super::books::{
 };
 use super::carried::Carried;
 use super::live::{Live, Object};
-use super::placement::{Mapping, Placement};
+use super::mapping::Mapping;
+use super::placement::Placement;
 use super::regions::Owner;
 use super::threads::Threads;
 use super::{Action, Op, touch};
@@ -68,6 +69,9 @@ impl Process {
             _ => self.lift(event, freeing, out),
         };
         self.books.enter(fate);
+        while let Some(tid) = self.threads.gone() {
+            self.emit_unless_ended(Action::ThreadEnd { tid }, out);
+        }
     }
 
     fn lift(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
@@ -113,7 +117,6 @@ impl Process {
             What::Start => Fate::Lifted,
             What::ThreadEnd => {
                 self.books.rename(FREE_UNKNOWN, FREE_AT_EXIT, self.threads.ended(tid));
-                self.emit(Action::ThreadEnd { tid }, out);
                 Fate::Lifted
             }
             What::Trim { pad } => {
@@ -272,6 +275,12 @@ impl Process {
         }
         if (anon, faults) != (0, 0) {
             self.emit(Action::Resident { anon: narrow(anon), file: 0, shmem: 0, faults: narrow(faults) }, out);
+        }
+    }
+
+    fn emit_unless_ended(&self, action: Action, out: &mut Vec<Op>) {
+        if !self.ended {
+            self.emit(action, out);
         }
     }
 

@@ -64,6 +64,18 @@ fn an_arena_made_by_a_threads_first_free_is_the_allocators() {
 }
 
 #[test]
+fn a_call_that_began_before_a_thread_ended_was_made_while_it_lived() {
+    let mut script = Script::with_heap();
+    script.malloc(HEAP + 16, 10).tid(2).in_heap(|heap| heap.mmap(MAPS, 4, PRIVATE)).tid(3).push(What::ThreadEnd);
+    script.tid(1).free(HEAP + 16).tid(2).malloc(MAPS + 16, 20).tid(4).in_heap(|heap| heap.fault(MAPS, Access::Write));
+    script.tid(2).push(What::ThreadEnd).tid(4).push(What::ThreadEnd);
+    let (actions, _) = lift(&script);
+    let end = |tid| Action::ThreadEnd { tid };
+    let expected = [malloc(0, 1, 10, false), Action::Free { id: 0, tid: 1 }, malloc(0, 2, 20, false), end(3), end(2), end(4)];
+    assert_eq!(heap_ops(&actions), expected);
+}
+
+#[test]
 fn frees_in_a_threads_teardown_are_told_apart() {
     let mut script = Script::with_heap();
     script.malloc(HEAP + 16, 10).malloc(HEAP + 64, 10).tid(2).free(HEAP + 16).free(HEAP + 999).free(HEAP + 64);
