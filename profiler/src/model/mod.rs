@@ -159,7 +159,7 @@ pub enum Unit {
 /// The values that a model is built with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The version asked for; without one, the model's newest.
+    /// The version asked for; without one, the model's newest. `None` where the program has one that is not known.
     pub version: Option<&'static str>,
     /// CPUs of the machine that is modelled; some allocators size their arenas by them.
     pub cpus: u32,
