@@ -69,12 +69,12 @@ impl<const N: usize> Kernel<N> {
 
     /// Where an address lies in its area; `None` where nothing is mapped.
     pub fn spot(&self, addr: Addr) -> Option<Spot> {
-        if let Some((range, (_, reserve))) = self.mappings.get(addr.page()) {
-            let area = if reserve { Area::Reserve } else { Area::Mapping };
-            return Some(Spot { area, offset: Bytes(addr.0 - range.start * PAGE) });
+        if (BREAK_BASE..self.break_end()).contains(&addr) {
+            return Some(Spot { area: Area::Heap, offset: addr.since(BREAK_BASE) });
         }
-        let end = self.break_end();
-        (BREAK_BASE..end).contains(&addr).then(|| Spot { area: Area::Heap, offset: addr.since(BREAK_BASE) })
+        let (range, (_, reserve)) = self.mappings.get(addr.page())?;
+        let area = if reserve { Area::Reserve } else { Area::Mapping };
+        Some(Spot { area, offset: Bytes(addr.0 - range.start * PAGE) })
     }
 
     /// The program itself moves the break: not counted, because such calls are carried. Downwards no further than what it has at the top: under

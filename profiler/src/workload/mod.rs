@@ -30,7 +30,7 @@ pub(crate) mod script;
 mod threads;
 mod touch;
 
-pub use books::Books;
+pub use books::{Books, FAILED};
 pub use lift::Lifter;
 pub use placement::Placement;
 pub use regions::Owner;
