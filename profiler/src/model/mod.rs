@@ -11,6 +11,7 @@ mod brk_only;
 #[cfg(test)]
 mod conformance;
 mod glibc;
+mod jemalloc;
 mod mmap_only;
 
 use crate::error::Result;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Every model, in the order in which they are listed.
-pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
+pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &jemalloc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
