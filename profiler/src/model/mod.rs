@@ -12,6 +12,7 @@ mod brk_only;
 mod conformance;
 mod glibc;
 mod jemalloc;
+mod mimalloc;
 mod mmap_only;
 
 use crate::error::Result;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Every model, in the order in which they are listed.
-pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &jemalloc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
+pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &jemalloc::SPEC, &mimalloc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
