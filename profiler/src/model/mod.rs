@@ -11,7 +11,10 @@ mod brk_only;
 #[cfg(test)]
 mod conformance;
 mod glibc;
+mod jemalloc;
+mod mimalloc;
 mod mmap_only;
+mod tcmalloc;
 
 use crate::error::Result;
 use crate::event::Tid;
@@ -21,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Every model, in the order in which they are listed.
-pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
+pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &jemalloc::SPEC, &mimalloc::SPEC, &tcmalloc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

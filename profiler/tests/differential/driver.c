@@ -204,6 +204,7 @@ static void end(size_t thread) {
 static void run(void) {
     for (current = 0; current < head.operations; current++) {
         const struct operation *op = &script[current];
+        if (op->thread >= THREADS || op->slot >= (op->call == SPAWN ? THREADS : SLOTS)) stop(8);
         if (op->call == EXIT) {
             end(op->thread);
         } else if (op->thread != 0) {

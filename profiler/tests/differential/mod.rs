@@ -22,4 +22,5 @@ mod shrink;
 mod tables;
 mod truth;
 mod versions;
+mod witness;
 mod workload;

@@ -45,6 +45,20 @@ impl Libc {
         Libc { version: version.to_owned(), cpus: cpus(), command, folder: folder() }.checked()
     }
 
+    /// The same, watched. The error is the reason to skip the test.
+    pub(crate) fn under_strace(mut self) -> Result<Libc, String> {
+        Command::new("strace").arg("-V").output().map_err(|error| format!("strace cannot be run: {error}"))?;
+        let calls = "trace=brk,mmap,munmap,mremap,madvise,mprotect";
+        let words = ["strace", "-f", "-X", "raw", "-e", calls, "-o"].map(PathBuf::from);
+        self.command = words.into_iter().chain([self.folder.join("trace")]).chain(self.command).collect();
+        self.checked()
+    }
+
+    /// What strace wrote about the last run.
+    pub(crate) fn trace(&self) -> String {
+        std::fs::read_to_string(self.folder.join("trace")).expect("what strace wrote")
+    }
+
     fn checked(self) -> Result<Libc, String> {
         self.try_run(&[], &[]).map(|_| self)
     }

@@ -143,7 +143,7 @@ impl Params {
             params.mmap_threshold = 128 << 10;
         }
         if hugetlb == Hugetlb::Pool && version.hugetlb_sets_threshold() && !settings.is_set("mmap_threshold") {
-            params.mmap_threshold = HUGE;
+            (params.mmap_threshold, params.dynamic) = (HUGE, false);
         }
         params
     }

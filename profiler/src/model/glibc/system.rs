@@ -23,7 +23,7 @@ impl Glibc {
         if self.arenas[a].is_main {
             self.grow_main(os, a, need);
         } else if !self.grow_heap_or_add(os, a, need) && !mappable {
-            return self.map_chunk(os, need);
+            return self.map_plain_chunk(os, need);
         }
         self.take_from_top(os, a, need)
     }
