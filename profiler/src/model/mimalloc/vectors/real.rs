@@ -3,7 +3,10 @@
 use crate::vm::Syscall::{self, Madvise, Mmap, Mprotect, Munmap};
 
 /// The pointers: checksum, regions, number, and the first of them as far as they are known.
-pub(super) const POINTERS: [(u64, usize, u64, &[(usize, u64)]); 12] = [
+pub(super) type Pointers = (u64, usize, u64, &'static [(usize, u64)]);
+
+/// Of T1 to T12.
+pub(super) const POINTERS: [Pointers; 12] = [
     (0xd397_2391_398e_7716, 1, 10_246, &[(0, 0x20180), (0, 0x30180), (0, 0x40180), (0, 0x50180)]),
     (
         0x51d3_e0db_3b32_13a0,

@@ -2,7 +2,7 @@
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(super) enum What {
     /// A block for the slot.
     Malloc,
     /// A block of zeros.
@@ -23,17 +23,17 @@ pub enum What {
 
 /// A step of a thread; 0 is the main one.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
+pub(super) struct Step {
     /// What is done.
-    pub what: What,
+    pub(super) what: What,
     /// By whom.
-    pub thread: u32,
+    pub(super) thread: u32,
     /// To what.
-    pub slot: usize,
+    pub(super) slot: usize,
     /// Bytes asked for.
-    pub size: u64,
+    pub(super) size: u64,
     /// At a multiple of this.
-    pub align: u64,
+    pub(super) align: u64,
 }
 
 struct Random(u64);
@@ -49,13 +49,13 @@ impl Random {
 const THREADS: u32 = 60;
 
 /// `steps` steps of up to `threads` threads at a time, with blocks of up to `1 << bits` bytes; growing and shrinking by turns.
-pub fn script(seed: u64, steps: usize, threads: usize, bits: u64) -> Vec<Step> {
+pub(super) fn script(seed: u64, steps: usize, threads: usize, bits: u64) -> Vec<Step> {
     let mut random = Random(seed);
     let (mut script, mut live, mut running) = (Vec::new(), Vec::new(), vec![0]);
     let (mut next_slot, mut next_thread) = (0, 1);
     while script.len() < steps {
         let thread = running[random.below(running.len() as u64) as usize];
-        let grow = if script.len() * 6 / steps % 2 == 0 { 560 } else { 380 };
+        let grow = if (script.len() * 6 / steps).is_multiple_of(2) { 560 } else { 380 };
         let place = random.below(1 << 20) as usize;
         let magnitude = random.below(bits);
         let step = Step { what: What::Malloc, thread, slot: next_slot, size: random.below(2 << magnitude), align: 1 };

@@ -57,8 +57,11 @@ const LAZY: &[(&str, i64)] = &[("decommit_delay", 0), ("segment_decommit_delay",
 
 type Settings = &'static [(&'static str, i64)];
 
-/// Seed and magnitude, checksum of the pointers; settings with calls, bytes and faults.
-const REAL: [(u64, u64, [(Settings, u64, u64, u64); 3]); 4] = [
+/// Settings with calls, their bytes, and faults.
+type Runs = [(Settings, u64, u64, u64); 3];
+
+/// Seed, which is the magnitude too, and checksum of the pointers; what happened.
+const REAL: [(u64, u64, Runs); 4] = [
     (10, 0x608e_42f5_094b_7ae6, [(NEVER, 21, 177_438_720, 372), (AT_ONCE, 342, 1_340_571_648, 661), (LAZY, 346, 1_343_782_912, 670)]),
     (15, 0xa38b_af1a_03c9_2fe7, [(NEVER, 28, 191_004_672, 1030), (AT_ONCE, 1018, 2_492_432_384, 2195), (LAZY, 1022, 2_496_692_224, 2203)]),
     (
