@@ -147,7 +147,7 @@ impl AllocatorModel for Jemalloc {
     }
 
     fn free(&mut self, os: &mut dyn Os, tid: Tid, block: Block) {
-        let thread = self.thread(os, tid);
+        let thread = self.freeing_thread(os, tid);
         self.deallocate(os, thread, block.addr.0, block.usable.0);
     }
 
