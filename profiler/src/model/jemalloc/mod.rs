@@ -31,6 +31,8 @@ mod calls;
 mod classes;
 mod decay;
 mod map;
+#[cfg(test)]
+mod process_tests;
 mod purge;
 mod random;
 mod settings;
