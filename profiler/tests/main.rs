@@ -3,9 +3,11 @@
 //! - `targets`: the programs that are recorded keep their promises, counted without the recorder;
 //! - `live`: recordings of these and of real programs, checked against what was promised, `strace`, and the kernel's own totals;
 //! - `cli`: what a person or a script sees of the command line;
+//! - `differential`: the model of glibc's malloc against the real one, operation by operation;
 //! - `golden`: stored traces give the stored reports.
 
 mod cli;
+mod differential;
 mod golden;
 mod live;
 mod programs;

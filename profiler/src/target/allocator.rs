@@ -98,8 +98,9 @@ pub fn examine<'data, R: ReadRef<'data>>(data: R, path: &str, kernel: &Kernel) -
     let Some((prefix, functions)) = family(&elf) else {
         return without_malloc(&elf);
     };
-    let (probes, skipped) = probes(&elf, prefix, &functions, kernel);
     let (name, version) = identity::identify(&elf, soname.as_deref(), path);
+    let functions = if name == "glibc" { functions } else { without_settings(functions) };
+    let (probes, skipped) = probes(&elf, prefix, &functions, kernel);
     Verdict::Allocator(Allocator { name, version, path: path.to_owned(), build_id: elf.build_id(), probes, skipped })
 }
 
@@ -125,6 +126,12 @@ fn family<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Option<(&'static str
     let mut families = PREFIXES.into_iter().zip(found.chunks(FAMILY.len()));
     let (prefix, functions) = families.find(|(_, functions)| matches!(functions, [Some(_), Some(_), ..]))?;
     Some((prefix, functions.to_vec()))
+}
+
+/// `mallopt` and `malloc_trim` mean something to glibc only; where others have them, they do nothing.
+fn without_settings(functions: Vec<Option<Symbol>>) -> Vec<Option<Symbol>> {
+    let settings = |kind| matches!(kind, Kind::Trim | Kind::Mallopt);
+    FAMILY.iter().zip(functions).map(|(&(kind, ..), symbol)| symbol.filter(|_| !settings(kind))).collect()
 }
 
 type Skipped = Vec<(String, String)>;

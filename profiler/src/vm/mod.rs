@@ -7,6 +7,7 @@
 //! reading    which pages are resident, and faults, if what was touched is this; a space may have several
 //! spot       where a block lies, relative to its area
 //! range_map  disjoint page ranges → value          pages  the states, sparse
+//! hot        pages that need no second look
 //! thp        huge pages: what a first touch gets
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! (its remaining pages stay resident, as in the kernel), and `MADV_FREE`, whose pages count as returned but stay resident, as they do
 //! until the kernel runs short of memory.
 
+mod hot;
 pub mod kernel;
 pub mod os;
 mod pages;

@@ -1,6 +1,6 @@
 //! The port: everything a model may ask of the operating system.
 
-use super::thp::Mode;
+pub use super::thp::Mode;
 use crate::event::{Access, Advice};
 use crate::units::{Addr, Bytes, Nanos};
 

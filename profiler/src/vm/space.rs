@@ -2,6 +2,7 @@
 //!
 //! An `AddressSpace<N>` keeps its pages in `N` readings that differ only in what was touched: mappings are the same in all of them.
 
+use super::hot::Hot;
 use super::pages::{Page, PageStates, Tally};
 use super::range_map::{RangeMap, clip};
 use super::reading::{Counters, Reading};
@@ -45,6 +46,7 @@ pub struct AddressSpace<const N: usize = 1> {
     mapped: Bytes,
     mapped_peak: Bytes,
     readings: [Reading; N],
+    hot: Hot,
 }
 
 /// The whole pages that `len` bytes from `addr` on have a part in.
@@ -59,7 +61,7 @@ impl<const N: usize> AddressSpace<N> {
     /// Empty, on a machine with this huge-page setting.
     pub fn new(thp: Mode) -> AddressSpace<N> {
         let readings = std::array::from_fn(|_| Reading::default());
-        AddressSpace { vmas: RangeMap::new(), brk: None, thp, mapped: Bytes(0), mapped_peak: Bytes(0), readings }
+        AddressSpace { vmas: RangeMap::new(), brk: None, thp, mapped: Bytes(0), mapped_peak: Bytes(0), readings, hot: Hot::new() }
     }
 
     /// The machine's huge-page setting.
@@ -103,6 +105,7 @@ impl<const N: usize> AddressSpace<N> {
         let range = page_range(addr, len);
         // Only what is mapped can be resident.
         if self.add_vma(range.clone(), Vma { backing, prot, huge: None }) > 0 {
+            self.hot.forget(&range);
             self.readings.iter_mut().for_each(|reading| _ = reading.forget(range.clone()));
         }
         if backing == Backing::Break {
@@ -113,6 +116,11 @@ impl<const N: usize> AddressSpace<N> {
     /// Start and end of the break area, once known.
     pub fn break_area(&self) -> Option<(Addr, Addr)> {
         self.brk
+    }
+
+    /// The break area, still empty, begins at `start`.
+    pub fn begin_break(&mut self, start: Addr) {
+        self.brk = Some((start, start));
     }
 
     /// The break is now `end`. The first one seen is where the area starts.
@@ -151,6 +159,7 @@ impl<const N: usize> AddressSpace<N> {
         }
         self.unmap_pages(new.clone());
         let kept = old.start..old.start + old_pages.min(new_pages);
+        self.hot.forget(&kept);
         self.readings.iter_mut().for_each(|reading| reading.carry(kept.clone(), new.start));
         self.drop_vmas(kept);
         self.add_vma(new, vma);
@@ -180,21 +189,32 @@ impl<const N: usize> AddressSpace<N> {
 
     /// `mprotect` that succeeded.
     pub fn protect(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.hot.forget(&page_range(addr, len));
         self.vmas.update(page_range(addr, len), |vma| Vma { prot, ..*vma });
     }
 
     /// The process forked: both sides' anonymous pages are shared until written.
     pub fn fork(&mut self) {
+        self.hot.forget_all();
         self.readings.iter_mut().for_each(|reading| reading.pages.share());
     }
 
     /// Accesses every page of a byte range, in all readings.
     pub fn touch(&mut self, addr: Addr, len: Bytes, access: Access) {
+        if self.hot.holds(addr, len) {
+            return;
+        }
         (0..N).for_each(|reading| self.touch_in(reading, addr, len, access));
+        if self.readings.iter().all(|reading| reading.ready(addr.page(), Access::Write)) {
+            self.hot.add(addr.page());
+        }
     }
 
     /// Accesses every page of a byte range, in one reading.
     pub fn touch_in(&mut self, reading: usize, addr: Addr, len: Bytes, access: Access) {
+        if self.hot.holds(addr, len) {
+            return;
+        }
         let range = page_range(addr, len);
         let reading = &mut self.readings[reading];
         if range.end - range.start == 1 && reading.ready(range.start, access) {
@@ -235,6 +255,7 @@ impl<const N: usize> AddressSpace<N> {
 
     /// Gives back in all readings; answers for the first.
     fn give_back(&mut self, range: &Range<u64>) -> Tally {
+        self.hot.forget(range);
         self.readings.each_mut().map(|reading| reading.give_back(range.clone()))[0]
     }
 

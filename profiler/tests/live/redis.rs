@@ -1,35 +1,29 @@
 //! A server under load: redis-server, which Debian builds with jemalloc.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::counts::books_balance;
 use super::real::page_model_agrees;
+use super::running::in_order;
 use super::{installed, possible, recorder};
 use crate::support::{Folder, Running, Trace, signal, until};
 
-/// A port that nobody listens on.
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port().to_string()
-}
+/// Where the server listens, in its folder: a port that is free now may be taken a moment later.
+const SOCKET: &str = "socket";
 
-fn server(port: &str, folder: &Folder) -> Vec<String> {
-    let folder = folder.path().display().to_string();
-    ["redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", &folder].map(str::to_owned).into()
-}
+const SERVER: [&str; 7] = ["redis-server", "--port", "0", "--unixsocket", SOCKET, "--save", ""];
 
-fn client(program: &str, port: &str, arguments: &[&str]) -> bool {
+fn client(program: &str, folder: &Folder, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.args(["-h", "127.0.0.1", "-p", port]).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["-s", SOCKET]).args(arguments).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().expect("a client").success()
 }
 
 /// Requests of several kinds and sizes, and keys that go again.
-fn load(port: &str) {
-    assert!(client("redis-benchmark", port, &["-q", "-n", "6000", "-r", "5000", "-d", "1500", "-t", "set,get,lpush"]));
-    assert!(client("redis-benchmark", port, &["-q", "-n", "2000", "-r", "5000", "del", "key:__rand_int__"]));
+fn load(folder: &Folder) {
+    assert!(client("redis-benchmark", folder, &["-q", "-n", "6000", "-r", "5000", "-d", "1500", "-t", "set,get,lpush"]));
+    assert!(client("redis-benchmark", folder, &["-q", "-n", "2000", "-r", "5000", "del", "key:__rand_int__"]));
 }
 
 fn found_jemalloc(trace: &Trace) {
@@ -39,11 +33,11 @@ fn found_jemalloc(trace: &Trace) {
 }
 
 fn there() -> bool {
-    ["redis-server", "redis-benchmark", "redis-cli"].iter().all(|program| installed(program))
+    [SERVER[0], "redis-benchmark", "redis-cli"].iter().all(|program| installed(program))
 }
 
-fn answers(port: &str) {
-    until("the server answers", || client("redis-cli", port, &["ping"]).then_some(()));
+fn answers(folder: &Folder) {
+    until("the server answers", || client("redis-cli", folder, &["ping"]).then_some(()));
 }
 
 #[test]
@@ -52,12 +46,12 @@ fn a_server_is_recorded_from_its_start() {
     if !there() {
         return;
     }
-    let (folder, port) = (Folder::new("redis-launched"), free_port());
+    let folder = Folder::new("redis-launched");
     let trace = folder.join("trace");
-    let mut recording = Running::start(recorder(&trace, &["--"]).args(server(&port, &folder)).stdout(Stdio::null()));
-    answers(&port);
-    load(&port);
-    client("redis-cli", &port, &["shutdown", "nosave"]);
+    let mut recording = Running::start(recorder(&trace, &["--"]).args(SERVER).current_dir(folder.path()).stdout(Stdio::null()));
+    answers(&folder);
+    load(&folder);
+    client("redis-cli", &folder, &["shutdown", "nosave"]);
     assert_eq!(recording.code(), Some(0));
     let trace = Trace::open(&trace);
     books_balance(&trace);
@@ -72,21 +66,20 @@ fn a_running_server_is_recorded_under_load() {
     if !there() {
         return;
     }
-    let (folder, port) = (Folder::new("redis-attached"), free_port());
-    let words = server(&port, &folder);
-    let mut redis = Running::start(Command::new(&words[0]).args(&words[1..]).stdout(Stdio::null()));
-    answers(&port);
+    let folder = Folder::new("redis-attached");
+    let mut redis = Running::start(Command::new(SERVER[0]).args(&SERVER[1..]).current_dir(folder.path()).stdout(Stdio::null()));
+    answers(&folder);
     let trace = folder.join("trace");
     let mut recording = Running::start(recorder(&trace, &["--pid"]).arg(redis.pid().to_string()).stdout(Stdio::null()));
     probed(&trace);
-    load(&port);
+    load(&folder);
     signal(recording.pid(), libc::SIGINT);
     assert_eq!(recording.code(), Some(0));
-    assert!(client("redis-cli", &port, &["ping"]), "the server lives on");
-    client("redis-cli", &port, &["shutdown", "nosave"]);
+    assert!(client("redis-cli", &folder, &["ping"]), "the server lives on");
+    client("redis-cli", &folder, &["shutdown", "nosave"]);
     assert_eq!(redis.code(), Some(0));
     let trace = Trace::open(&trace);
-    books_balance(&trace);
+    in_order(&trace);
     found_jemalloc(&trace);
     page_model_agrees("redis-server attached", &folder, None);
 }

@@ -46,17 +46,18 @@ fn a_process_is_recorded_for_a_while_and_lives_on() {
     goes_on(target.pid());
     let trace = Trace::open(&folder.join("trace"));
     in_order(&trace);
-    assert!(trace.count("malloc") > 10 && trace.count("free") >= trace.count("malloc") - 1, "no block whose end was missed");
+    assert!(trace.count("malloc") > 0 && trace.count("free") >= trace.count("malloc") - 1, "no block whose end was missed");
     assert!(trace.count("mapped") > 0 && trace.count("resident") > 0, "what was there before belongs to it");
     let process = &trace.manifest.processes[0];
     assert_eq!((process.pid, process.ended_ns), (target.pid(), None));
 }
 
 /// Nothing lost but the calls that ran while the probes were put in place, which are counted.
-fn in_order(trace: &Trace) {
+pub(super) fn in_order(trace: &Trace) {
     let counts = &trace.manifest.counts;
     let made: u64 = counts.kinds.values().map(|kind| kind.made).sum();
     assert!(trace.manifest.complete && trace.damage.is_none() && counts.kinds.values().all(|kind| kind.lost == 0), "{counts:?}");
+    assert!(counts.rejected.is_empty(), "{counts:?}");
     assert_eq!(made, counts.decoded + counts.before_exec + counts.after_end, "{counts:?}");
 }
 
@@ -66,11 +67,12 @@ fn a_second_recording_of_the_same_process_works() {
     let Some((target, _output)) = ready() else { return };
     let folder = Folder::new("attach-twice");
     for round in ["first", "second"] {
-        let mut command = recorder(&folder.join(round), &["--duration", "200ms", "--pid"]);
-        said(command.arg(target.pid().to_string())).exits(0);
-        let trace = Trace::open(&folder.join(round));
-        in_order(&trace);
-        assert!(trace.count("malloc") > 10, "{round}: {} calls", trace.count("malloc"));
+        let trace = folder.join(round);
+        let mut recording = Running::start(recorder(&trace, &["--pid"]).arg(target.pid().to_string()).stdout(Stdio::null()));
+        assert_eq!(started(&trace), target.pid());
+        signal(recording.pid(), libc::SIGINT);
+        assert_eq!(recording.code(), Some(0));
+        in_order(&Trace::open(&trace));
     }
     goes_on(target.pid());
 }
@@ -101,7 +103,7 @@ fn a_process_that_is_gone_is_named() {
     assert!(said.out.is_empty());
 }
 
-/// The process that a running recording has started, once calls of it are on disk.
+/// The process that is recorded, once calls of it are on disk.
 pub(super) fn started(trace: &std::path::Path) -> u32 {
     until("calls are recorded", || {
         let trace = Trace::try_open(trace).filter(|trace| trace.count("malloc") > 0)?;

@@ -1,7 +1,7 @@
 //! The calls of a program, down to the core routines.
 
 use super::Glibc;
-use super::chunk::{HEADER, MINSIZE, WORD, align_up, bin_index, chunk_size};
+use super::chunk::{HEADER, MINSIZE, WORD, align_up, chunk_size};
 use super::memory::write;
 use super::tcache::bin_of;
 use crate::event::{Access, Advice};
@@ -16,15 +16,22 @@ const FREE_HEADER: u64 = 48;
 impl Glibc {
     pub(super) fn malloc_chunk(&mut self, os: &mut dyn Os, thread: usize, request: u64) -> Option<u64> {
         let need = chunk_size(request)?;
-        if let Some(chunk) = self.from_tcache(os, thread, need) {
+        if let Some(chunk) = self.take_from_tcache(os, thread, need) {
             return Some(chunk);
         }
         let arena = self.arena_of(os, thread, request);
-        self.core_malloc(os, arena, thread, need, request)
+        self.malloc_somewhere(os, arena, thread, need, request)
+    }
+
+    /// From an arena, or else from the main one. A heap that was just made may be given back at once: the old top, freed, is then so large
+    /// that trimming takes the new heap for unused.
+    fn malloc_somewhere(&mut self, os: &mut dyn Os, a: usize, thread: usize, need: u64, request: u64) -> Option<u64> {
+        let chunk = self.core_malloc(os, a, thread, need, request);
+        if a == 0 { chunk } else { chunk.or_else(|| self.core_malloc(os, 0, thread, need, request)) }
     }
 
     /// Makes the thread's cache if it is time for that, and looks there.
-    fn from_tcache(&mut self, os: &mut dyn Os, thread: usize, need: u64) -> Option<u64> {
+    fn take_from_tcache(&mut self, os: &mut dyn Os, thread: usize, need: u64) -> Option<u64> {
         let bin = bin_of(need).filter(|&bin| bin < self.params.tcache_bins);
         if bin.is_some() || !self.version.late_tcache() {
             self.ensure_tcache(os, thread);
@@ -40,7 +47,7 @@ impl Glibc {
             return Some(chunk);
         }
         if self.version.calloc_from_tcache() {
-            if let Some(chunk) = self.from_tcache(os, thread, need) {
+            if let Some(chunk) = self.take_from_tcache(os, thread, need) {
                 write(os, chunk + HEADER, self.memory.size(chunk) - WORD);
                 return Some(chunk);
             }
@@ -49,7 +56,7 @@ impl Glibc {
         }
         let a = self.arena_of(os, thread, request);
         let (old_top, old_size) = (self.arenas[a].top, self.used_top(a));
-        let chunk = self.core_malloc(os, a, thread, need, request)?;
+        let chunk = self.malloc_somewhere(os, a, thread, need, request)?;
         if self.mapped.size(chunk).is_some() {
             return Some(chunk);
         }
@@ -121,7 +128,9 @@ impl Glibc {
             if let Some(more) = self.absorb_next(os, a, next, need - size) {
                 available += more;
             } else {
-                let new = self.core_malloc(os, a, thread, need, need - WORD)?;
+                // Where its arena has no room it is asked for as any other block.
+                let here = self.core_malloc(os, a, thread, need, need - WORD);
+                let new = here.or_else(|| self.malloc_chunk(os, thread, need - WORD))?;
                 if new != next {
                     copy(os, old, new, size - WORD);
                     self.free_inside(os, a, thread, old);
@@ -173,7 +182,7 @@ impl Glibc {
         }
         let wide = need.checked_add(align)?.checked_add(MINSIZE)?;
         let a = self.arena_of(os, thread, wide);
-        let chunk = self.core_malloc(os, a, thread, chunk_size(wide)?, wide)?;
+        let chunk = self.malloc_somewhere(os, a, thread, chunk_size(wide)?, wide)?;
         let mut aligned = align_up(chunk + HEADER, align) - HEADER;
         if aligned != chunk && aligned - chunk < MINSIZE {
             aligned += align;
@@ -245,30 +254,7 @@ impl Glibc {
             link = self.memory.previous(link);
         }
     }
-
-    /// What the next request of this size would be served from, in words.
-    pub(super) fn describe_state(&self, thread: usize, request: u64) -> String {
-        let Some(need) = chunk_size(request) else { return "larger than any chunk".to_owned() };
-        let Thread { arena, .. } = &self.threads[thread];
-        let a = arena.unwrap_or(0);
-        let bin = bin_of(need);
-        let cached = self.threads[thread].tcache.as_ref().zip(bin).map_or(0, |(cache, bin)| cache.count(bin));
-        let arena = &self.arenas[a];
-        let fast = (need <= self.params.max_fast && arena.fast[(need >> 4) as usize - 2] != 0).then_some("filled").unwrap_or("empty");
-        let unsorted = arena.last(&self.memory, super::arena::UNSORTED).is_some();
-        let own = arena.last(&self.memory, bin_index(need)).is_some();
-        format!(
-            "chunk {need:#x}; arena {a}: {cached} in tcache, fastbin {fast}, unsorted {}, bin {} {}, top {:#x} bytes; mmap threshold {:#x}",
-            if unsorted { "filled" } else { "empty" },
-            bin_index(need),
-            if own { "filled" } else { "empty" },
-            arena.top_size,
-            self.params.mmap_threshold
-        )
-    }
 }
-
-use super::threads::Thread;
 
 fn copy(os: &mut dyn Os, from: u64, to: u64, len: u64) {
     os.touch(Addr(from + HEADER), Bytes(len), Access::Read);

@@ -35,12 +35,12 @@ impl Glibc {
         }
         let stash = self.stash(thread, need);
         if need <= self.params.max_fast
-            && let Some(chunk) = self.from_fastbin(os, a, stash, need)
+            && let Some(chunk) = self.take_from_fastbin(os, a, stash, need)
         {
             return Some(chunk);
         }
         if need < LARGE {
-            if let Some(chunk) = self.from_small_bin(os, a, stash, need) {
+            if let Some(chunk) = self.take_from_small_bin(os, a, stash, need) {
                 return Some(chunk);
             }
         } else if self.arenas[a].have_fast {
@@ -48,8 +48,8 @@ impl Glibc {
         }
         let mut sorted = 0;
         loop {
-            let found = self.from_unsorted(os, a, stash, need, &mut sorted);
-            if let Some(chunk) = found.or_else(|| self.from_bins(os, a, need)).or_else(|| self.from_top(os, a, need)) {
+            let found = self.take_from_unsorted(os, a, stash, need, &mut sorted);
+            if let Some(chunk) = found.or_else(|| self.take_from_bins(os, a, need)).or_else(|| self.take_from_top(os, a, need)) {
                 return Some(chunk);
             }
             if !self.arenas[a].have_fast {
@@ -89,7 +89,7 @@ impl Glibc {
         Some(chunk)
     }
 
-    fn from_fastbin(&mut self, os: &mut dyn Os, a: usize, stash: Option<Stash>, need: u64) -> Option<u64> {
+    fn take_from_fastbin(&mut self, os: &mut dyn Os, a: usize, stash: Option<Stash>, need: u64) -> Option<u64> {
         let chunk = self.pop_fast(a, need)?;
         while self.has_room(stash)
             && let Some(more) = self.pop_fast(a, need)
@@ -107,7 +107,7 @@ impl Glibc {
         Some(chunk)
     }
 
-    fn from_small_bin(&mut self, os: &mut dyn Os, a: usize, stash: Option<Stash>, need: u64) -> Option<u64> {
+    fn take_from_small_bin(&mut self, os: &mut dyn Os, a: usize, stash: Option<Stash>, need: u64) -> Option<u64> {
         let chunk = self.pop_small(os, a, need)?;
         while self.has_room(stash)
             && let Some(more) = self.pop_small(os, a, need)
@@ -118,7 +118,7 @@ impl Glibc {
     }
 
     /// Goes through the unsorted chunks, oldest first: what fits exactly is taken or cached, the rest sorted into bins.
-    fn from_unsorted(&mut self, os: &mut dyn Os, a: usize, stash: Option<Stash>, need: u64, sorted: &mut u64) -> Option<u64> {
+    fn take_from_unsorted(&mut self, os: &mut dyn Os, a: usize, stash: Option<Stash>, need: u64, sorted: &mut u64) -> Option<u64> {
         let mut cached = false;
         for _ in 0..MOST_SORTED {
             let link = loop {
@@ -190,7 +190,7 @@ impl Glibc {
         chunk
     }
 
-    fn from_bins(&mut self, os: &mut dyn Os, a: usize, need: u64) -> Option<u64> {
+    fn take_from_bins(&mut self, os: &mut dyn Os, a: usize, need: u64) -> Option<u64> {
         let (memory, arena) = (&mut self.memory, &mut self.arenas[a]);
         let own = if need >= LARGE { arena.best_in_bin(memory, need) } else { None };
         let (link, remember) = match own {
@@ -202,7 +202,7 @@ impl Glibc {
         Some(self.split(os, a, chunk, need, size, remember))
     }
 
-    pub(super) fn from_top(&mut self, os: &mut dyn Os, a: usize, need: u64) -> Option<u64> {
+    pub(super) fn take_from_top(&mut self, os: &mut dyn Os, a: usize, need: u64) -> Option<u64> {
         let arena = &mut self.arenas[a];
         if arena.top_size < need + MINSIZE {
             return None;

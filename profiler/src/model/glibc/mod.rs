@@ -6,7 +6,7 @@
 //! arena      bins and top of one arena        tcache   the cache of one thread
 //! system     the break and its top            heaps    the memory of further arenas     mapped   chunks that are mappings
 //! threads    which arena a thread gets        rules    versions, settings
-//! chunk      sizes and layout                 memory   the words in the heap, simulated
+//! chunk      sizes and layout                 memory   the words in the heap, simulated        explain  the state in words
 //! ```
 //!
 //! Written from the behaviour of the real library, and tested against it: the tests replay the same random programs here and there.
@@ -19,6 +19,7 @@ mod arena;
 mod calls;
 mod chunk;
 mod core;
+mod explain;
 mod heaps;
 mod mapped;
 mod memory;
@@ -27,6 +28,8 @@ mod spec;
 mod system;
 mod tcache;
 mod threads;
+#[cfg(test)]
+mod vectors;
 
 pub(super) use spec::SPEC;
 
@@ -34,8 +37,7 @@ use super::{AllocatorModel, Block, Counters, Request, Settings};
 use crate::error::Result;
 use crate::event::Tid;
 use crate::units::{Addr, Bytes, Nanos};
-use crate::vm::os::Os;
-use crate::vm::thp::Mode;
+use crate::vm::os::{Mode, Os};
 use arena::Arena;
 use chunk::{HEADER, WORD};
 use heaps::Heap;

@@ -109,8 +109,11 @@ const fn variable(name: &'static str) -> Knob {
     Knob { variable: name, key: None }
 }
 
-/// glibc takes decimal, `0x` and octal numbers as far as they go, and nothing for 0; what is out of range it ignores.
+/// glibc takes decimal, `0x` and octal numbers as far as they go, and nothing for 0; what is out of range it ignores, and below 0 is always.
 fn knob_value(tunable: &Tunable, text: &str) -> Option<i64> {
+    if text.starts_with('-') {
+        return None;
+    }
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => (hex, 16),
         None if text.starts_with('0') => (text, 8),
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn knobs_are_taken_as_glibc_takes_them() {
         let mxfast = SPEC.tunables.iter().find(|tunable| tunable.key == "mxfast").expect("there");
-        let taken = ["64", "0x40", "0100", "nonsense", "161", ""].map(|text| knob_value(mxfast, text));
-        assert_eq!(taken, [Some(64), Some(64), Some(64), Some(0), None, Some(0)]);
+        let taken = ["64", "0x40", "0100", "nonsense", "161", "", "-1"].map(|text| knob_value(mxfast, text));
+        assert_eq!(taken, [Some(64), Some(64), Some(64), Some(0), None, Some(0), None]);
     }
 }
