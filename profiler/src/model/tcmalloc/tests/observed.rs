@@ -95,7 +95,7 @@ impl Crew {
     fn run(settings: &str, seed: u64, threads: u64, steps: u64, slots: usize, largest: u64) -> String {
         let play = Play::new(settings);
         let mut crew = Crew { play, draws: Draws(seed), slots: vec![None; slots], largest, hash: FNV };
-    // What libc keeps for a thread, made by the thread that starts it; with stacks of 256 KiB it is never freed.
+        // What libc keeps for a thread, made by the thread that starts it; with stacks of 256 KiB it is never freed.
         (1..threads).for_each(|_| {
             let Play { model, machine, .. } = &mut crew.play;
             model.malloc(machine, Request { zeroed: true, ..ask(1, 320) }).unwrap();

@@ -149,3 +149,19 @@ fn it_says_where_the_next_block_comes_from() {
     );
     assert!(model.describe(1, Bytes(1 << 20)).starts_with("128 pages"));
 }
+
+/// Observed with a page mapped 2 MiB above the break, which leaves room for one more growth.
+#[test]
+fn mappings_take_over_where_the_break_cannot_move() {
+    const REACH: i64 = 1 << 44;
+    let mut play = Play::above("", REACH - (10 << 20));
+    (0..100).for_each(|_| _ = play.malloc(65536));
+    assert_eq!(play.machine.take_calls(), "brk 1 (1048576), mmap 5 (5263360), munmap 5 (20480)");
+    let brk = |play: &Play| play.machine.kernel.calls().of(Syscall::Brk);
+    let tried = brk(&play);
+    // Neither break nor mappings can hold this; the break, which has failed, is tried again only after that.
+    assert_eq!(play.model.malloc(&mut play.machine, ask(1 << 60)), None);
+    assert_eq!(brk(&play), tried);
+    play.malloc(3 << 20);
+    assert_eq!(brk(&play), tried + 1);
+}
