@@ -23,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask CHORE
   gallery               make reports/gallery anew from the traces in profiler/tests/data
   bench                 what recording costs a program, and how fast a replay is, measured here and now
   fuzz TARGET [S]       feed a target of fuzz/ with noise for S seconds (60)
-  accuracy              compare the page model with the kernel on real programs: a table
+  accuracy [TABLE]      compare replays with what really happens, on real programs: page-model, placements, settings, or all, which are kept
   ebpf build            build the kernel half and store it in profiler-ebpf/object
   ebpf check            build it again and compare with what is stored
   ebpf clippy           lint the kernel half for its own target";
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         ["libcs"] => libcs::run(),
         ["tidy"] => tidy::run(),
         ["test", rest @ ..] => test::run(rest),
-        ["accuracy"] => accuracy::run(),
+        ["accuracy", rest @ ..] => accuracy::run(rest),
         ["gallery"] => gallery::run(),
         ["bench"] => bench::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),

@@ -11,7 +11,10 @@ mod brk_only;
 #[cfg(test)]
 mod conformance;
 mod glibc;
+mod jemalloc;
+mod mimalloc;
 mod mmap_only;
+mod tcmalloc;
 
 use crate::error::Result;
 use crate::event::Tid;
@@ -21,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Every model, in the order in which they are listed.
-pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
+pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &jemalloc::SPEC, &mimalloc::SPEC, &tcmalloc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +162,7 @@ pub enum Unit {
 /// The values that a model is built with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The version asked for; without one, the model's newest.
+    /// The version asked for; without one, the model's newest. `None` where the program has one that is not known.
     pub version: Option<&'static str>,
     /// CPUs of the machine that is modelled; some allocators size their arenas by them.
     pub cpus: u32,

@@ -128,6 +128,7 @@ impl Run {
                 self.carried.mapped += mapped;
                 self.carried.returned += u64::from(returned) * PAGE;
             }
+            Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
             Action::Configure { parameter, value, .. } => self.model.configure(&mut self.kernel, parameter, value),

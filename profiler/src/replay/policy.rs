@@ -63,9 +63,9 @@ impl Policy {
         self.versioned
     }
 
-    pub(super) fn set_version(&mut self, version: &'static str) {
+    pub(super) fn set_version(&mut self, version: Option<&'static str>) {
         if let Some((_, settings)) = &mut self.model {
-            settings.version = Some(version);
+            settings.version = version;
         }
     }
 

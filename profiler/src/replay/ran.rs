@@ -53,7 +53,6 @@ impl Ran {
             model = asked.remove(place);
         }
         asked.insert(0, model);
-        remarks.dedup();
         Ok(LineUp { policies: asked, checked: true, remarks })
     }
 
@@ -61,21 +60,25 @@ impl Ran {
     fn complete(&self, policy: &mut Policy, remarks: &mut Vec<String>) {
         policy.set_cpus(self.cpus);
         let Some(spec) = policy.model().filter(|_| !policy.is_versioned()) else { return };
-        if let Some(version) = self.version_of(spec, remarks) {
+        let version = self.version_of(spec, remarks);
+        if version.is_some() || self.allocator.as_deref() == Some(spec.id) {
             policy.set_version(version);
         }
     }
 
     /// The version to be modelled: the newest known one that is not newer than the program's, or the oldest.
     fn version_of(&self, spec: &ModelSpec, remarks: &mut Vec<String>) -> Option<&'static str> {
+        if self.allocator.as_deref() == Some(spec.id) && !self.versions.contains_key(spec.id) && !spec.versions.is_empty() {
+            remark(
+                remarks,
+                format!("Which version of {} the program has is not known: the version that is known best is modelled.", spec.id),
+            );
+        }
         let ran = self.versions.get(spec.id)?;
         let older = spec.versions.iter().rfind(|known| numbers(known) <= numbers(ran));
         let version = older.or(spec.versions.first())?;
         if numbers(version) != numbers(ran) {
-            let remark = format!("The program ran with {} {ran}; the nearest version that is modelled is {version}.", spec.id);
-            if !remarks.contains(&remark) {
-                remarks.push(remark);
-            }
+            remark(remarks, format!("The program ran with {} {ran}; the nearest version that is modelled is {version}.", spec.id));
         }
         Some(version)
     }
@@ -88,7 +91,7 @@ impl Ran {
             for (tunable, value) in understood(spec, variable, value) {
                 match value {
                     Ok(value) => _ = settings.insert(tunable.key, value),
-                    Err(text) => remarks.push(format!("{variable} has {text:?} for {}, which is taken as ignored.", tunable.key)),
+                    Err(text) => remark(remarks, format!("{variable} has {text:?} for {}, which is taken as ignored.", tunable.key)),
                 }
             }
         }
@@ -96,6 +99,13 @@ impl Ran {
         let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let settings = if settings.is_empty() { String::new() } else { format!(":{}", settings.join(",")) };
         format!("{}{version}{settings}", spec.id)
+    }
+}
+
+/// Says a thing once.
+fn remark(remarks: &mut Vec<String>, text: String) {
+    if !remarks.contains(&text) {
+        remarks.push(text);
     }
 }
 
@@ -161,6 +171,10 @@ mod tests {
         assert_eq!(first("2.41"), (1, Some("2.36"), 1));
         assert_eq!(first("0.9"), (1, Some("1.0"), 1));
         assert_eq!(first("1.0"), (1, Some("1.0"), 0));
+        let unknown = Ran { versions: BTreeMap::new(), ..ran("", &[]) };
+        let (names, line_up) = lined_up(&unknown, &["sample:arena_max=1"]);
+        assert_eq!((names[0].as_str(), line_up.remarks.len()), ("sample", 1));
+        assert!(line_up.policies.iter().all(|policy| policy.settings().is_some_and(|settings| settings.version.is_none())));
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Against the real library, and in small scenes.
+
+mod programs;
+mod vectors;

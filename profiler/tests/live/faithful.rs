@@ -1,0 +1,167 @@
+//! Programs on glibc's malloc: its model puts every block where it really was, and a recording replayed with a setting is the program really run with it.
+
+use std::fmt::Write;
+use std::process::{Command, Stdio};
+
+use super::{error, installed, possible, record, report_of};
+use crate::support::{Folder, said};
+
+/// What is compared exactly; `mremap` is left out, because where a mapping can grow in place depends on its neighbours.
+const CALLS: [&str; 3] = ["brk_calls", "mmap_calls", "munmap_calls"];
+/// Relative errors that are allowed.
+const PEAK: f64 = 0.01;
+const FAULTS: f64 = 0.02;
+
+/// As long as the name of the tunables' variable, and the length of its value.
+const NEUTRAL: &str = "UNUSED_SETTING";
+const LENGTH: usize = 48;
+
+/// A program with one thread that does the same each time.
+struct Case<'a> {
+    program: &'a str,
+    arguments: &'a [&'a str],
+    /// A tunable that changes what it asks of the system, and a value for it.
+    setting: (&'a str, u64),
+}
+
+impl Case<'_> {
+    /// Programs copy their environment into the heap: it must take as much room without the setting as with it.
+    fn command(&self, folder: &Folder, with_setting: bool) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(self.arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        let fixed = [("PYTHONHASHSEED", "0"), ("PYTHONMALLOC", "malloc"), ("PERL_HASH_SEED", "0"), ("PERL_PERTURB_KEYS", "0")];
+        command.envs(fixed).envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")]);
+        if with_setting {
+            let (key, value) = self.setting;
+            let (head, digits) = (format!("glibc.malloc.{key}=0x"), format!("{value:x}"));
+            command.env("GLIBC_TUNABLES", format!("{head}{digits:0>width$}", width = LENGTH - head.len()));
+        } else {
+            command.env(NEUTRAL, "x".repeat(LENGTH));
+        }
+        command
+    }
+}
+
+fn check(name: &str, folder: &Folder, case: &Case) {
+    let policy = format!("glibc:{}={}", case.setting.0, case.setting.1);
+    record(folder, &mut case.command(folder, false));
+    let default = report_of(folder, &["--policy", &policy]);
+    let checked = default.checked();
+    println!("{name}: {} allocations placed as recorded: {:?}", checked, default.fidelity("placements"));
+    assert!(checked.starts_with("glibc"), "{name}: checked is {checked}");
+    assert_eq!(default.fidelity("placements"), Some(1.0), "{name}: {:?}", default.explanation());
+    let measured = default.row("measured");
+    same(name, "as it ran", measured, default.row(&checked));
+
+    record(folder, &mut case.command(folder, true));
+    let really = report_of(folder, &[]);
+    let real = really.row("measured");
+    assert_ne!(CALLS.map(|call| measured[call]), CALLS.map(|call| real[call]), "{name}: {policy} changes nothing");
+    same(name, &policy, real, default.row(&policy));
+    assert_eq!(really.fidelity("placements"), Some(1.0), "{name}, really run with {policy}: {:?}", really.explanation());
+}
+
+/// The same calls, peak and faults within their bounds.
+fn same(name: &str, what: &str, measured: &super::Row, replayed: &super::Row) {
+    let of = |column: &str| error(replayed[column], measured[column]);
+    let (peak, faults) = (of("peak_rss_bytes"), of("minor_faults"));
+    println!("{name}, {what}: peak RSS {} replayed {:+.2} %", measured["peak_rss_bytes"], peak * 100.0);
+    println!("{name}, {what}: minor faults {} replayed {:+.2} %", measured["minor_faults"], faults * 100.0);
+    assert_eq!(CALLS.map(|call| measured[call]), CALLS.map(|call| replayed[call]), "{name}, {what}: {CALLS:?}");
+    assert!(peak.abs() <= PEAK && faults.abs() <= FAULTS, "{name}, {what}: see the lines above");
+}
+
+/// Runs a case whose program needs nothing but its arguments.
+fn alone(name: &str, case: &Case) {
+    let Some(_alone) = possible() else { return };
+    if installed(case.program) {
+        check(name, &Folder::new(&format!("faithful-{name}")), case);
+    }
+}
+
+const SQL: &str = "create table t(a integer primary key, b text);
+    with recursive c(x) as (select 1 union all select x + 1 from c where x < 20000) insert into t select x, hex(x * 7919) from c;
+    create index i on t(b);
+    delete from t where a % 3 = 0;
+    select count(*) from t where b > '8';";
+
+#[test]
+fn sqlite3() {
+    alone("sqlite3", &Case { program: "sqlite3", arguments: &[":memory:", SQL], setting: ("top_pad", 1 << 20) });
+}
+
+#[test]
+fn python3() {
+    let arguments = ["-c", "d = {str(i): i for i in range(40000)}"];
+    alone("python3", &Case { program: "/usr/bin/python3", arguments: &arguments, setting: ("mmap_max", 0) });
+}
+
+#[test]
+fn perl() {
+    let arguments = ["-e", "$h{$_} = 'x' x ($_ % 5000) for 1..6000; delete $h{$_} for 1..3000; print scalar keys %h"];
+    alone("perl", &Case { program: "perl", arguments: &arguments, setting: ("top_pad", 0) });
+}
+
+#[test]
+fn jq() {
+    let arguments = ["-n", "[range(15000) | {id: ., name: \"n\\(. * 7919 % 10007)\"}] | group_by(.id % 7) | map(length)"];
+    alone("jq", &Case { program: "jq", arguments: &arguments, setting: ("mmap_threshold", 1 << 20) });
+}
+
+#[test]
+fn xz() {
+    let Some(_alone) = possible() else { return };
+    if !installed("xz") {
+        return;
+    }
+    let folder = Folder::new("faithful-xz");
+    let line = |i: u32| format!("{:08x} some words for the line {}\n", i.wrapping_mul(2_654_435_761), i % 1000);
+    std::fs::write(folder.join("lines"), (0..40_000).map(line).collect::<String>()).expect("a file to compress");
+    check("xz", &folder, &Case { program: "xz", arguments: &["-1", "-k", "-c", "lines"], setting: ("mmap_max", 0) });
+}
+
+#[test]
+fn git() {
+    const GIT: &str = "/usr/bin/git";
+    let Some(_alone) = possible() else { return };
+    if !installed(GIT) {
+        return;
+    }
+    let folder = Folder::new("faithful-git");
+    std::fs::write(folder.join("history"), commits()).expect("a history");
+    let history = std::fs::File::open(folder.join("history")).expect("the history");
+    assert!(Command::new(GIT).args(["init", "-q", "--initial-branch=main"]).current_dir(folder.path()).status().expect("git runs").success());
+    let mut import = Command::new(GIT);
+    import.args(["fast-import", "--quiet"]).current_dir(folder.path()).stdin(history);
+    assert!(import.status().expect("git runs").success());
+    let arguments = ["--no-pager", "log", "-p", "main"];
+    check("git", &folder, &Case { program: GIT, arguments: &arguments, setting: ("top_pad", 0) });
+}
+
+/// What `git fast-import` reads: commits that change lines in some files.
+fn commits() -> String {
+    let mut text = String::new();
+    for commit in 1..=60 {
+        let date = 1_600_000_000 + commit * 3600;
+        write!(text, "commit refs/heads/main\ncommitter A <a@example.org> {date} +0000\ndata 4\nStep\n").expect("a string takes everything");
+        for file in [commit % 7, commit % 11 + 7] {
+            let body: String = (0..80).map(|line| format!("line {} of {file}\n", line * (commit / 5 + line % 5) % 1009)).collect();
+            write!(text, "M 644 inline file{file}\ndata {}\n{body}\n", body.len()).expect("a string takes everything");
+        }
+    }
+    text
+}
+
+#[test]
+fn cc1() {
+    let Some(_alone) = possible() else { return };
+    let output = match Command::new("gcc").arg("-print-prog-name=cc1").output() {
+        Ok(output) => String::from_utf8(output.stdout).expect("a path"),
+        Err(error) => return println!("skipped: gcc cannot be run: {error}"),
+    };
+    let folder = Folder::new("faithful-cc1");
+    let function = |i: u32| format!("int f{i}(int a) {{ int s = 0; for (int i = 0; i < a; i++) s += i * {i} ^ a; return s; }}\n");
+    std::fs::write(folder.join("source.c"), (0..20).map(function).collect::<String>()).expect("a source");
+    let arguments = ["-quiet", "-O2", "source.c", "-o", "assembly.s"];
+    check("cc1", &folder, &Case { program: output.trim(), arguments: &arguments, setting: ("top_pad", 1 << 20) });
+}
