@@ -1,10 +1,11 @@
 //! Programs on glibc's malloc: its model puts every block where it really was, and a recording replayed with a setting is the program really run with it.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
 
-use super::{error, installed, possible, record, report_of};
-use crate::support::{Folder, said};
+use super::{Row, error, installed, possible, record, summary};
+use crate::support::{Folder, heapcast, said};
 
 /// What is compared exactly; `mremap` is left out, because where a mapping can grow in place depends on its neighbours.
 const CALLS: [&str; 3] = ["brk_calls", "mmap_calls", "munmap_calls"];
@@ -29,8 +30,8 @@ impl Case<'_> {
     fn command(&self, folder: &Folder, with_setting: bool) -> Command {
         let mut command = Command::new(self.program);
         command.args(self.arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let fixed = [("PYTHONHASHSEED", "0"), ("PYTHONMALLOC", "malloc"), ("PERL_HASH_SEED", "0"), ("PERL_PERTURB_KEYS", "0")];
-        command.envs(fixed).envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")]);
+        command.envs([("PYTHONMALLOC", "malloc"), ("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PERL_HASH_SEED", "0")]);
+        command.envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")]);
         if with_setting {
             let (key, value) = self.setting;
             let (head, digits) = (format!("glibc.malloc.{key}=0x"), format!("{value:x}"));
@@ -42,27 +43,46 @@ impl Case<'_> {
     }
 }
 
+/// What a replay told.
+struct Report {
+    rows: HashMap<String, Row>,
+    /// The policy that stands for the allocator that really ran.
+    ran: String,
+    /// The share of its blocks that lie where they were recorded, and what is said of the others.
+    placed: (Option<f64>, String),
+}
+
+/// Replays what was recorded last, also with a policy.
+fn replay(folder: &Folder, policy: &str) -> Report {
+    let out = folder.join("report");
+    let mut command = heapcast(&["replay", "--quiet", "--force", "--policy", policy]);
+    said(command.arg(folder.join("trace")).arg("-o").arg(&out)).exits(0);
+    let text = std::fs::read_to_string(out.join("study.json")).expect("a study");
+    let study: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let rows = study["fidelity"].as_array().into_iter().flatten();
+    let share = rows.clone().find(|row| row["metric"] == "placements").and_then(|row| row["replayed"].as_f64());
+    let ran = study["checked"].as_str().expect("a policy").to_owned();
+    Report { rows: summary(&out.join("summary.csv")), ran, placed: (share, study["explanation"].to_string()) }
+}
+
 fn check(name: &str, folder: &Folder, case: &Case) {
     let policy = format!("glibc:{}={}", case.setting.0, case.setting.1);
     record(folder, &mut case.command(folder, false));
-    let default = report_of(folder, &["--policy", &policy]);
-    let checked = default.checked();
-    println!("{name}: {} allocations placed as recorded: {:?}", checked, default.fidelity("placements"));
-    assert!(checked.starts_with("glibc"), "{name}: checked is {checked}");
-    assert_eq!(default.fidelity("placements"), Some(1.0), "{name}: {:?}", default.explanation());
-    let measured = default.row("measured");
-    same(name, "as it ran", measured, default.row(&checked));
-
+    let default = replay(folder, &policy);
     record(folder, &mut case.command(folder, true));
-    let really = report_of(folder, &[]);
-    let real = really.row("measured");
-    assert_ne!(CALLS.map(|call| measured[call]), CALLS.map(|call| real[call]), "{name}: {policy} changes nothing");
-    same(name, &policy, real, default.row(&policy));
-    assert_eq!(really.fidelity("placements"), Some(1.0), "{name}, really run with {policy}: {:?}", really.explanation());
+    let really = replay(folder, "recorded");
+    for report in [&default, &really] {
+        assert!(report.ran.starts_with("glibc"), "{name}: {} is what ran", report.ran);
+        assert_eq!(report.placed.0, Some(1.0), "{name}: {}", report.placed.1);
+    }
+    let (before, after) = (&default.rows["measured"], &really.rows["measured"]);
+    same(name, "as it ran", before, &default.rows[&default.ran]);
+    same(name, &policy, after, &default.rows[&policy]);
+    assert_ne!(CALLS.map(|call| before[call]), CALLS.map(|call| after[call]), "{name}: {policy} changes nothing");
 }
 
 /// The same calls, peak and faults within their bounds.
-fn same(name: &str, what: &str, measured: &super::Row, replayed: &super::Row) {
+fn same(name: &str, what: &str, measured: &Row, replayed: &Row) {
     let of = |column: &str| error(replayed[column], measured[column]);
     let (peak, faults) = (of("peak_rss_bytes"), of("minor_faults"));
     println!("{name}, {what}: peak RSS {} replayed {:+.2} %", measured["peak_rss_bytes"], peak * 100.0);
@@ -130,7 +150,9 @@ fn git() {
     let folder = Folder::new("faithful-git");
     std::fs::write(folder.join("history"), commits()).expect("a history");
     let history = std::fs::File::open(folder.join("history")).expect("the history");
-    assert!(Command::new(GIT).args(["init", "-q", "--initial-branch=main"]).current_dir(folder.path()).status().expect("git runs").success());
+    assert!(
+        Command::new(GIT).args(["init", "-q", "--initial-branch=main"]).current_dir(folder.path()).status().expect("git runs").success()
+    );
     let mut import = Command::new(GIT);
     import.args(["fast-import", "--quiet"]).current_dir(folder.path()).stdin(history);
     assert!(import.status().expect("git runs").success());
@@ -143,7 +165,8 @@ fn commits() -> String {
     let mut text = String::new();
     for commit in 1..=60 {
         let date = 1_600_000_000 + commit * 3600;
-        write!(text, "commit refs/heads/main\ncommitter A <a@example.org> {date} +0000\ndata 4\nStep\n").expect("a string takes everything");
+        write!(text, "commit refs/heads/main\ncommitter A <a@example.org> {date} +0000\ndata 4\nStep\n")
+            .expect("a string takes everything");
         for file in [commit % 7, commit % 11 + 7] {
             let body: String = (0..80).map(|line| format!("line {} of {file}\n", line * (commit / 5 + line % 5) % 1009)).collect();
             write!(text, "M 644 inline file{file}\ndata {}\n{body}\n", body.len()).expect("a string takes everything");
