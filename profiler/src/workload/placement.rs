@@ -112,7 +112,7 @@ impl Placement {
     pub(super) fn called(&mut self, kind: Syscall, in_heap: bool) -> (Owner, Carried) {
         self.calls.add(kind, 1);
         let owner = if in_heap { Owner::Allocator } else { Owner::Program };
-        (owner, Carried { calls: Some((kind, 1)), ..Carried::default() }.of(owner))
+        (owner, Carried::default().with_call_of(owner, kind))
     }
 
     /// `brk` answered with `got`; `freeing`: the thread may be inside `free`. Answers also with how far the program moved it.

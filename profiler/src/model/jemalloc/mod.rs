@@ -122,12 +122,17 @@ fn map_pages(os: &mut dyn Os, len: u64, align: u64, thp: Thp) -> Option<u64> {
             os.munmap(Addr(start + len), Bytes(found + wide - start - len));
         }
     }
+    advise_huge(os, thp, start, len);
+    Some(start)
+}
+
+/// `thp`, where it is not what the kernel does anyway.
+fn advise_huge(os: &mut dyn Os, thp: Thp, start: u64, len: u64) {
     match (thp, os.huge_pages()) {
         (Thp::Always, Mode::Madvise) => os.madvise(Addr(start), Bytes(len), Advice::HugePage),
         (Thp::Never, Mode::Madvise | Mode::Always) => os.madvise(Addr(start), Bytes(len), Advice::NoHugePage),
         _ => {}
     }
-    Some(start)
 }
 
 fn block((addr, usable): (u64, u64)) -> Block {

@@ -1,6 +1,6 @@
 //! The settings, as the library has them after start-up.
 
-use super::classes::{LARGE_MAX, LARGE_MIN, SMALL, SlabKind, class_of, size_of};
+use super::classes::{LARGE_MAX, LARGE_MIN, SMALL, SlabKind, class_of};
 use crate::model::Settings;
 use crate::units::PAGE;
 
@@ -136,10 +136,8 @@ pub(super) fn stack_bytes(slots: &[u32]) -> u64 {
     (slots.iter().map(|&slots| u64::from(slots)).sum::<u64>() + 2) * 8
 }
 
-/// Size of the block that holds a thread's cache.
+/// Size of the block that holds a thread's cache: aligned to a page.
 pub(super) fn stack_size(slots: &[u32]) -> u64 {
     let bytes = stack_bytes(slots);
-    // Aligned to whole pages once it is as long as one, and else to the next power of two.
-    let align = if bytes < PAGE { bytes.next_power_of_two() } else { PAGE };
-    super::classes::aligned_size(bytes, align).unwrap_or_else(|| size_of(class_of(bytes)))
+    super::classes::aligned_size(bytes, PAGE).unwrap_or(bytes)
 }

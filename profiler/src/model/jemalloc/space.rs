@@ -3,8 +3,8 @@
 use super::arena::Arena;
 use super::classes::{page_class_of, pages_of};
 use super::store::{Extent, Id, State};
-use super::{Jemalloc, map_pages};
-use crate::event::{Access, Advice};
+use super::{Jemalloc, advise_huge, map_pages};
+use crate::event::{Access, Advice, PROT_READ, PROT_WRITE};
 use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::os::Os;
 
@@ -147,13 +147,18 @@ impl Jemalloc {
             self.arenas[a].descriptors += 1;
             return None;
         };
+        Some(self.admit(os, a, addr, pages, head))
+    }
+
+    /// The extent of a new mapping.
+    fn admit(&mut self, os: &mut dyn Os, a: usize, addr: u64, pages: u64, head: bool) -> Id {
         let arena = &mut self.arenas[a];
-        arena.mapped += bytes;
+        arena.mapped += pages * PAGE;
         arena.next_serial += 1;
         let extent = Extent { addr, pages, serial: arena.next_serial, arena: a as u32, head, zeroed: true, ..Extent::default() };
         let id = self.store.add(extent);
         self.register(os, id);
-        Some(id)
+        id
     }
 
     /// The free neighbour of an extent that it could be merged with: of the same arena, and no other mapping.
@@ -179,7 +184,25 @@ impl Jemalloc {
             self.merge(os, a, id, taken);
             return true;
         }
-        false
+        !self.params.retain && self.map_behind(os, a, id, more)
+    }
+
+    /// Maps the pages behind an extent, if the kernel has them.
+    fn map_behind(&mut self, os: &mut dyn Os, a: usize, id: Id, pages: u64) -> bool {
+        let (end, bytes) = (self.store[id].end(), Bytes(pages * PAGE));
+        self.new_descriptor(os, a);
+        let found = os.mmap_near(Addr(end), bytes, PROT_READ | PROT_WRITE);
+        if found != Some(Addr(end)) {
+            if let Some(elsewhere) = found {
+                os.munmap(elsewhere, bytes);
+            }
+            self.arenas[a].descriptors += 1;
+            return false;
+        }
+        advise_huge(os, self.params.thp, end, bytes.0);
+        let behind = self.admit(os, a, end, pages, false);
+        self.merge(os, a, id, behind);
+        true
     }
 }
 

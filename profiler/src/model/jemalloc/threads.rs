@@ -7,8 +7,8 @@ use super::random::Random;
 use super::settings::stack_size;
 use super::space::Need;
 use super::tcache::Tcache;
-use crate::event::Tid;
-use crate::units::PAGE;
+use crate::event::{Access, Tid};
+use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::os::Os;
 
 /// Operations of the arenas between two looks at the clock, on average.
@@ -48,7 +48,7 @@ impl Jemalloc {
     pub(super) fn new_thread(&mut self, os: &mut dyn Os, tid: Tid) -> usize {
         let step = self.params.gc_step;
         self.threads_made += 1;
-        let random = Random::new(self.threads_made);
+        let random = Random::new(0x7fff_f7f9_2738 + self.threads_made - 1);
         let thread = Thread {
             tid,
             arena: 0,
@@ -78,6 +78,8 @@ impl Jemalloc {
             self.take_regions(os, 0, class_of(size), 1, &mut block);
             self.internal_bytes += size;
             let at = *block.first()?;
+            os.touch(Addr(at), Bytes(size), Access::Write);
+            self.tick(os, thread, 0, 1);
             return Some(Tcache::new(os, &self.params, self.extent_of(at), at));
         }
         let home = self.take_extent(os, 0, Need { pages: size / PAGE + PAD, align: 1, zeroed: true })?;

@@ -1,17 +1,18 @@
-//! The test vectors: seeded programs that were run with the packaged library, with what was seen of addresses, calls, pages and faults.
+//! Seeded programs, and what is seen of addresses, calls, pages and faults while they run.
 
 use super::SPEC;
-use crate::event::Access;
+use crate::event::{Access, Advice};
 use crate::model::{AllocatorModel, Block, Request, Settings};
-use crate::units::{Addr, Bytes, PAGE};
+use crate::units::{Addr, Bytes, Nanos, PAGE};
+use crate::vm::os::Os;
 use crate::vm::thp::Mode;
 use crate::vm::{Kernel, Syscall};
 
 /// The programs' own generator.
-struct Draws(u64);
+pub(super) struct Draws(pub(super) u64);
 
 impl Draws {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
@@ -19,12 +20,12 @@ impl Draws {
 
 /// A program.
 #[derive(Clone, Copy, Debug)]
-enum Program {
+pub(super) enum Program {
     /// seed, slots, steps, smallest and largest size
     Churn(u64, u64, u64, u64, u64),
     /// seed, slots, steps
     Mix(u64, u64, u64),
-    /// blocks, size, order in which they are freed: 0 as they came, 1 backwards, 2 the even ones first
+    /// blocks, size, order in which they are lazily: 0 as they came, 1 backwards, 2 the even ones first
     Fill(u64, u64, u8),
     /// start, numerator, denominator, limit
     Grow(u64, u64, u64, u64),
@@ -32,37 +33,55 @@ enum Program {
     Sweep(u64),
 }
 
-/// What a report point shows: since the start, but calls since the last one.
+/// Calls and their bytes.
+pub(super) type Sum = (u64, u64);
+
+/// What a report point shows: pages and faults since the start, calls since the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Report {
-    mmaps: u64,
-    madvises: u64,
-    munmaps: u64,
-    rss: i64,
-    faults: u64,
+pub(super) struct Report {
+    pub(super) mmap: Sum,
+    pub(super) madvise: Sum,
+    pub(super) munmap: Sum,
+    pub(super) rss: i64,
+    pub(super) faults: u64,
+}
+
+/// A kernel that writes down calls with their lengths.
+pub(super) struct Tap {
+    pub(super) kernel: Kernel<1>,
+    pub(super) calls: Vec<(Syscall, u64)>,
+    pub(super) lazily: u64,
 }
 
 /// A run of a program, from the library's start on.
-struct Run {
-    model: Box<dyn AllocatorModel>,
-    kernel: Kernel<1>,
+pub(super) struct Run {
+    pub(super) model: Box<dyn AllocatorModel>,
+    pub(super) os: Tap,
+    /// Blocks are written whole, not just their first byte.
     whole: bool,
     /// Starts of the mappings in order of first use.
-    regions: Vec<u64>,
-    fnv: u64,
-    logged: Vec<(usize, u64)>,
-    peak: i64,
+    pub(super) regions: Vec<u64>,
+    pub(super) fnv: u64,
+    pub(super) logged: Vec<(usize, u64)>,
+    pub(super) peak: i64,
     base: (i64, u64),
-    seen: [u64; 3],
-    reports: Vec<Report>,
+    pub(super) reports: Vec<Report>,
 }
 
-fn ask(size: u64) -> Request {
+pub(super) fn ask(size: u64) -> Request {
     Request { tid: 1, size: Bytes(size), align: 0, zeroed: false }
 }
 
+pub(super) const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a over the bytes of a word.
+pub(super) fn fnv(hash: u64, word: u64) -> u64 {
+    word.to_le_bytes().into_iter().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
 impl Run {
-    fn new(settings: &[(&str, i64)], whole: bool) -> Run {
+    /// With these settings, after a first small block as warm-up.
+    pub(super) fn new(settings: &[(&str, i64)], whole: bool) -> Run {
         let mut with = Settings { cpus: 2, ..Settings::defaults(&SPEC) };
         for (key, value) in settings {
             let tunable = SPEC.tunables.iter().find(|tunable| tunable.key == *key).expect("a setting");
@@ -70,40 +89,46 @@ impl Run {
         }
         let mut run = Run {
             model: super::build(&with).expect("builds"),
-            kernel: Kernel::new(Mode::Madvise),
+            os: Tap { kernel: Kernel::new(Mode::Madvise), calls: Vec::new(), lazily: 0 },
             whole,
             regions: Vec::new(),
-            fnv: 0xcbf2_9ce4_8422_2325,
+            fnv: FNV_OFFSET,
             logged: Vec::new(),
             peak: 0,
             base: (0, 0),
-            seen: [0; 3],
             reports: Vec::new(),
         };
-        let warm = run.model.malloc(&mut run.kernel, ask(16)).expect("memory");
+        let warm = run.model.malloc(&mut run.os, ask(16)).expect("memory");
         run.touch(warm, 0, 1);
-        run.free(warm);
+        run.model.free(&mut run.os, 1, warm);
         run.base = run.counts();
-        run.seen = run.calls();
-        run.peak = 0;
         run
     }
 
+    /// Calls since the last report point, from the library's start on.
+    pub(super) fn sums(&self) -> [Sum; 3] {
+        [Syscall::Mmap, Syscall::Madvise, Syscall::Munmap].map(|kind| {
+            let of_kind = self.os.calls.iter().filter(|(call, _)| *call == kind);
+            (of_kind.clone().count() as u64, of_kind.map(|(_, len)| len).sum())
+        })
+    }
+
     fn counts(&self) -> (i64, u64) {
-        let counters = self.kernel.space().counters(0);
+        let counters = self.os.kernel.space().counters(0);
         (counters.anon.0 as i64, counters.minor_faults)
     }
 
-    fn calls(&self) -> [u64; 3] {
-        [Syscall::Mmap, Syscall::Madvise, Syscall::Munmap].map(|call| self.kernel.calls().of(call))
+    /// Anonymous pages since the warm-up.
+    pub(super) fn rss(&self) -> i64 {
+        self.counts().0 - self.base.0
     }
 
     fn touch(&mut self, block: Block, from: u64, to: u64) {
-        self.kernel.space_mut().touch(Addr(block.addr.0 + from), Bytes(to - from), Access::Write);
+        self.os.kernel.space_mut().touch(Addr(block.addr.0 + from), Bytes(to - from), Access::Write);
     }
 
-    fn malloc(&mut self, size: u64) -> Block {
-        let block = self.model.malloc(&mut self.kernel, ask(size)).expect("memory");
+    pub(super) fn malloc(&mut self, size: u64) -> Block {
+        let block = self.model.malloc(&mut self.os, ask(size)).expect("memory");
         self.log(block, size);
         self.touch(block, 0, if self.whole { size } else { 1 });
         self.watch();
@@ -111,44 +136,44 @@ impl Run {
     }
 
     fn realloc(&mut self, old: Block, from: u64, to: u64) -> Block {
-        let block = self.model.realloc(&mut self.kernel, ask(to), old).expect("memory");
+        let block = self.model.realloc(&mut self.os, ask(to), old).expect("memory");
         self.log(block, to);
         self.touch(block, from, to);
         self.watch();
         block
     }
 
-    fn free(&mut self, block: Block) {
-        self.model.free(&mut self.kernel, 1, block);
+    pub(super) fn free(&mut self, block: Block) {
+        self.model.free(&mut self.os, 1, block);
         self.watch();
     }
 
     fn watch(&mut self) {
-        self.peak = self.peak.max(self.counts().0 - self.base.0);
+        self.peak = self.peak.max(self.rss());
     }
 
     /// Adds to the checksum: the number of the mapping and the offset in it, without the random part of large blocks.
     fn log(&mut self, block: Block, size: u64) {
         let addr = if size > 14336 { block.addr.0 / PAGE * PAGE } else { block.addr.0 };
-        let offset = self.kernel.spot(Addr(addr)).expect("mapped").offset.0;
+        let offset = self.os.kernel.spot(Addr(addr)).expect("mapped").offset.0;
         let region = self.regions.iter().position(|&start| start == addr - offset).unwrap_or_else(|| {
             self.regions.push(addr - offset);
             self.regions.len() - 1
         });
         self.logged.push((region, offset));
-        for byte in ((region as u64) << 40 | offset).to_le_bytes() {
-            self.fnv = (self.fnv ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
+        self.fnv = fnv(self.fnv, ((region as u64) << 40) | offset);
     }
 
-    fn report(&mut self) {
-        let (now, counts) = (self.calls(), self.counts());
-        let [mmaps, madvises, munmaps] = [0, 1, 2].map(|call: usize| now[call] - self.seen[call]);
-        self.seen = now;
-        self.reports.push(Report { mmaps, madvises, munmaps, rss: counts.0 - self.base.0, faults: counts.1 - self.base.1 });
+    pub(super) fn report(&mut self) {
+        let [mmap, madvise, munmap] = self.sums();
+        let (rss, faults) = (self.rss(), self.counts().1 - self.base.1);
+        self.os.calls.clear();
+        self.reports.push(Report { mmap, madvise, munmap, rss, faults });
     }
 
-    fn run(mut self, program: Program) -> Run {
+    /// Runs a program; calls count from here on.
+    pub(super) fn run(mut self, program: Program) -> Run {
+        self.os.calls.clear();
         match program {
             Program::Churn(seed, slots, steps, low, high) => {
                 self.churn(seed, slots, steps, |draws| low + draws.next() % (high - low + 1));
@@ -223,47 +248,58 @@ fn mixed(draws: &mut Draws) -> u64 {
         _ => 16385 + size % 1_032_192,
     }
 }
-#[test]
-fn show() {
-    let t = [
-        (Program::Churn(1, 1000, 20000, 16, 1024), true, "380c8af754e91a3a | 0/0 111 118; 111 peak 111 regions 1"),
-        (Program::Mix(7, 2000, 60000), true, "d03b483aad7918d1 | 5/0 4126 4139 ; 0 4126 peak 4126 6"),
-        (Program::Fill(40000, 1024, 0), true, "cd1a9def71f84de5 | 8 10335 10649; ; peak 10335 9"),
-        (Program::Fill(400, 65536, 2), true, "c84a5789ca3f1e4e | 7 6821 6834;0 6821 6834;1 9636 9649 ; 9"),
-        (Program::Churn(3, 200, 4000, 16385, 1048576), true, "135d55e9860d3a47 | 12/2 19263 24104; 3 12079 peak 19777 13"),
-        (Program::Churn(5, 16, 300, 1048576, 33554432), false, "62457ce2954c2574 | 14/121 103 224; 8 95 peak 104 13"),
-        (Program::Grow(1000, 3, 2, 16777216), true, "e5394d0dac047776 | 8/2 7336 12744;1 3226 peak 7336 8"),
-        (Program::Sweep(1048576), true, "4901e98cc4a0597b | 3 1727 1736;1727 peak 1727 4"),
-        (Program::Fill(20000, 100, 1), true, "54a45d68065a5e68 | 1 553 557; 553; 1023 1027 peak 1023 2"),
-        (Program::Churn(11, 50, 200000, 16, 16384), true, "3ae8a6bc89ea6d67 | 0 336 345 peak 336 1"),
-        (Program::Churn(13, 200, 40000, 16385, 1048576), false, "403ebcb84c410dee | 12/4 3065 3158; 2 2642 peak 3065 13"),
-        (Program::Churn(17, 4000, 200000, 8, 4096), true, "780c817094a7ace7 | 2 1345 1368; 1345 peak 1345 3"),
-    ];
-    for (i, (p, w, s)) in t.into_iter().enumerate() {
-        let r = Run::new(&[("dirty_decay_ms", 10_000_000)], w).run(p);
-        println!(
-            "T{} {:x} {} regions {} peak {} log {:x?}",
-            i + 1,
-            r.fnv,
-            if s.starts_with(&format!("{:016x}", r.fnv)) { "OK" } else { "BAD" },
-            r.regions.len(),
-            r.peak,
-            &r.logged[..8]
-        );
-        println!("   want {s}");
-        for x in r.reports {
-            println!("   {x:?}");
-        }
+
+impl Os for Tap {
+    fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr> {
+        self.calls.push((Syscall::Mmap, len.0));
+        self.kernel.mmap(len, prot)
     }
-    for (p, s) in [
-        (Program::Mix(7, 2000, 60000), "a89f88b7030c2542 5/521 1743 39088; 39 447"),
-        (Program::Churn(3, 200, 4000, 16385, 1048576), "d1aa39b8b63d09b4 12/1951 13846 269041; 95 47"),
-        (Program::Churn(11, 50, 200000, 16, 16384), "5676781667281ea0 0/4614 177 8704; 2 172"),
-    ] {
-        let r = Run::new(&[("dirty_decay_ms", 0)], true).run(p);
-        println!("B {:x} {}  want {s}", r.fnv, if s.starts_with(&format!("{:016x}", r.fnv)) { "OK" } else { "BAD" });
-        for x in r.reports {
-            println!("   {x:?}");
-        }
+
+    fn munmap(&mut self, addr: Addr, len: Bytes) {
+        self.calls.push((Syscall::Munmap, len.0));
+        self.kernel.munmap(addr, len);
+    }
+
+    fn madvise(&mut self, addr: Addr, len: Bytes, advice: Advice) {
+        self.calls.push((Syscall::Madvise, len.0));
+        self.lazily += u64::from(advice == Advice::Free);
+        self.kernel.madvise(addr, len, advice);
+    }
+
+    fn brk(&mut self, end: Addr) -> Addr {
+        self.calls.push((Syscall::Brk, end.0));
+        self.kernel.brk(end)
+    }
+
+    fn program_break(&self) -> Addr {
+        self.kernel.program_break()
+    }
+
+    fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
+        self.kernel.mmap_near(hint, len, prot)
+    }
+
+    fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
+        self.kernel.mmap_huge(len)
+    }
+
+    fn mremap(&mut self, addr: Addr, len: Bytes, new_len: Bytes) -> Option<Addr> {
+        self.kernel.mremap(addr, len, new_len)
+    }
+
+    fn mprotect(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.kernel.mprotect(addr, len, prot);
+    }
+
+    fn touch(&mut self, addr: Addr, len: Bytes, access: Access) {
+        self.kernel.touch(addr, len, access);
+    }
+
+    fn huge_pages(&self) -> Mode {
+        self.kernel.huge_pages()
+    }
+
+    fn now(&self) -> Nanos {
+        self.kernel.now()
     }
 }
