@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
 
+use profiler::event::{Event, What};
+use profiler::units::Addr;
+
 use super::{Row, error, installed, possible, record, summary};
-use crate::support::{Folder, heapcast, said};
+use crate::support::{Folder, Trace, heapcast, said};
 
 /// What is compared exactly; `mremap` is left out, because where a mapping can grow in place depends on its neighbours.
 const CALLS: [&str; 3] = ["brk_calls", "mmap_calls", "munmap_calls"];
@@ -23,6 +26,25 @@ struct Case<'a> {
     arguments: &'a [&'a str],
     /// A tunable that changes what it asks of the system, and a value for it.
     setting: (&'a str, u64),
+}
+
+/// What a program asked for, in order, whatever the addresses: sizes, and which blocks were freed.
+fn requests(trace: &Trace) -> Vec<(u64, u64)> {
+    let (mut live, mut count) = (HashMap::new(), 0);
+    let mut number = |live: &mut HashMap<u64, u64>, old: Addr, ptr: Addr| {
+        let number = live.remove(&old.0).unwrap_or_else(|| {
+            count += 1;
+            count
+        });
+        live.insert(ptr.0, number);
+        number
+    };
+    let request = |event: &Event| match event.what {
+        What::Alloc { ptr, size, old, .. } => Some((number(&mut live, old, ptr), size.0)),
+        What::Free { ptr } => Some((live.remove(&ptr.0).unwrap_or(0), u64::MAX)),
+        _ => None,
+    };
+    trace.events.iter().filter_map(request).collect()
 }
 
 impl Case<'_> {
@@ -67,27 +89,38 @@ fn replay(folder: &Folder, policy: &str) -> Report {
 
 fn check(name: &str, folder: &Folder, case: &Case) {
     let policy = format!("glibc:{}={}", case.setting.0, case.setting.1);
-    record(folder, &mut case.command(folder, false));
+    let (_, first) = record(folder, &mut case.command(folder, false));
     let default = replay(folder, &policy);
-    record(folder, &mut case.command(folder, true));
+    let (_, second) = record(folder, &mut case.command(folder, true));
     let really = replay(folder, "recorded");
     for report in [&default, &really] {
         assert!(report.ran.starts_with("glibc"), "{name}: {} is what ran", report.ran);
         assert_eq!(report.placed.0, Some(1.0), "{name}: {}", report.placed.1);
     }
     let (before, after) = (&default.rows["measured"], &really.rows["measured"]);
-    same(name, "as it ran", before, &default.rows[&default.ran]);
-    same(name, &policy, after, &default.rows[&policy]);
-    assert_ne!(CALLS.map(|call| before[call]), CALLS.map(|call| after[call]), "{name}: {policy} changes nothing");
+    near(name, "as it ran", before, &default.rows[&default.ran]);
+    near(name, &policy, after, &default.rows[&policy]);
+    assert_eq!(calls(before), calls(&default.rows[&default.ran]), "{name}, as it ran: {CALLS:?}");
+    assert_ne!(calls(before), calls(after), "{name}: {policy} changes nothing");
+    // A program may go by the addresses of its objects, which the setting changes: cc1 frees in another order.
+    if requests(&first) == requests(&second) {
+        assert_eq!(calls(after), calls(&default.rows[&policy]), "{name}, {policy}: {CALLS:?}");
+    } else {
+        assert_eq!(name, "cc1", "{name} asks otherwise with {policy}");
+        println!("{name}: asks otherwise with {policy}, calls {:?}, replayed {:?}", calls(after), calls(&default.rows[&policy]));
+    }
 }
 
-/// The same calls, peak and faults within their bounds.
-fn same(name: &str, what: &str, measured: &Row, replayed: &Row) {
+fn calls(row: &Row) -> [u64; 3] {
+    CALLS.map(|call| row[call])
+}
+
+/// Peak and faults within their bounds.
+fn near(name: &str, what: &str, measured: &Row, replayed: &Row) {
     let of = |column: &str| error(replayed[column], measured[column]);
     let (peak, faults) = (of("peak_rss_bytes"), of("minor_faults"));
     println!("{name}, {what}: peak RSS {} replayed {:+.2} %", measured["peak_rss_bytes"], peak * 100.0);
     println!("{name}, {what}: minor faults {} replayed {:+.2} %", measured["minor_faults"], faults * 100.0);
-    assert_eq!(CALLS.map(|call| measured[call]), CALLS.map(|call| replayed[call]), "{name}, {what}: {CALLS:?}");
     assert!(peak.abs() <= PEAK && faults.abs() <= FAULTS, "{name}, {what}: see the lines above");
 }
 
@@ -100,7 +133,7 @@ fn alone(name: &str, case: &Case) {
 }
 
 const SQL: &str = "create table t(a integer primary key, b text);
-    with recursive c(x) as (select 1 union all select x + 1 from c where x < 20000) insert into t select x, hex(x * 7919) from c;
+    with recursive c(x) as (select 1 union all select x + 1 from c where x < 12000) insert into t select x, hex(x * 7919) from c;
     create index i on t(b);
     delete from t where a % 3 = 0;
     select count(*) from t where b > '8';";
@@ -118,13 +151,13 @@ fn python3() {
 
 #[test]
 fn perl() {
-    let arguments = ["-e", "$h{$_} = 'x' x ($_ % 5000) for 1..6000; delete $h{$_} for 1..3000; print scalar keys %h"];
+    let arguments = ["-e", "$h{$_} = 'x' x ($_ % 5000) for 1..4000; delete $h{$_} for 1..2000; print scalar keys %h"];
     alone("perl", &Case { program: "perl", arguments: &arguments, setting: ("top_pad", 0) });
 }
 
 #[test]
 fn jq() {
-    let arguments = ["-n", "[range(15000) | {id: ., name: \"n\\(. * 7919 % 10007)\"}] | group_by(.id % 7) | map(length)"];
+    let arguments = ["-n", "[range(10000) | {id: ., name: \"n\\(. * 7919 % 10007)\"}] | group_by(.id % 7) | map(length)"];
     alone("jq", &Case { program: "jq", arguments: &arguments, setting: ("mmap_threshold", 1 << 20) });
 }
 
@@ -137,7 +170,7 @@ fn xz() {
     let folder = Folder::new("faithful-xz");
     let line = |i: u32| format!("{:08x} some words for the line {}\n", i.wrapping_mul(2_654_435_761), i % 1000);
     std::fs::write(folder.join("lines"), (0..40_000).map(line).collect::<String>()).expect("a file to compress");
-    check("xz", &folder, &Case { program: "xz", arguments: &["-1", "-k", "-c", "lines"], setting: ("mmap_max", 0) });
+    check("xz", &folder, &Case { program: "xz", arguments: &["-1", "-k", "-f", "lines"], setting: ("mmap_max", 0) });
 }
 
 #[test]
@@ -184,7 +217,7 @@ fn cc1() {
     };
     let folder = Folder::new("faithful-cc1");
     let function = |i: u32| format!("int f{i}(int a) {{ int s = 0; for (int i = 0; i < a; i++) s += i * {i} ^ a; return s; }}\n");
-    std::fs::write(folder.join("source.c"), (0..20).map(function).collect::<String>()).expect("a source");
+    std::fs::write(folder.join("source.c"), (0..40).map(function).collect::<String>()).expect("a source");
     let arguments = ["-quiet", "-O2", "source.c", "-o", "assembly.s"];
     check("cc1", &folder, &Case { program: output.trim(), arguments: &arguments, setting: ("top_pad", 1 << 20) });
 }
