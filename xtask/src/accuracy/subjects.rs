@@ -30,7 +30,7 @@ impl Subject {
 
 /// Programs that say more about the page model than about glibc: other allocators, several processes.
 pub(super) fn of_the_page_model(folder: &Path) -> Result<Vec<Subject>, String> {
-    let source = write(folder, "big.c", &functions())?;
+    let source = write(folder, "big.c", &functions(400))?;
     let object = folder.join("big.o").display().to_string();
     let port = free_port()?;
     let server = ["redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
@@ -45,7 +45,7 @@ pub(super) fn of_the_page_model(folder: &Path) -> Result<Vec<Subject>, String> {
 
 /// Programs on glibc's malloc with one thread: two runs do the same.
 pub(super) fn with_one_thread(folder: &Path) -> Result<Vec<Subject>, String> {
-    let source = write(folder, "big.c", &functions())?;
+    let source = write(folder, "less.c", &functions(150))?;
     let cc1 = command::output("gcc", &["-print-prog-name=cc1"]).ok_or("there is no gcc")?;
     let records = write(folder, "records.json", &records())?;
     let lines = write(folder, "lines.txt", &lines())?;
@@ -75,7 +75,11 @@ pub(super) fn with_threads(folder: &Path) -> Result<Vec<Subject>, String> {
         Subject::new("sort --parallel=4", &["sort", "--parallel=4", "-S", "8M", "-o", "/dev/null", &lines]),
         Subject::new("pigz -p 4", &["pigz", "-p", "4", "-k", "-c", &lines]),
         Subject::new("xz -T4", &["xz", "-T4", "--block-size=1MiB", "-1", "-k", "-c", &lines]),
-        git("git grep, 4 threads", &repository, &["grep", "--threads", "4", "-c", "7 of"]),
+        git(
+            "git pack-objects, 4 threads",
+            &repository,
+            &["pack-objects", "--all", "--revs", "--threads=4", "--no-reuse-object", "--stdout", "-q"],
+        ),
         Subject::new("python3, 4 threads on malloc", &[PYTHON, "-c", THREADS]).on_malloc(),
     ])
 }
@@ -115,9 +119,9 @@ create index i on t(b); select count(*) from t where b>'8'; delete from t where 
 const PERL: &str = "$h{$_} = 'x' x ($_ % 5000) for 1..20000; delete $h{$_} for 1..9000; print scalar keys %h";
 
 /// Enough work for a compiler to fill some tens of megabytes.
-fn functions() -> String {
+fn functions(count: u32) -> String {
     let function = |i: u32| format!("int f{i}(int a,int b){{int s=0;for(int i=0;i<a;i++){{s+=i*b^{i};if(s>{})s-=b;}}return s;}}\n", i * 7);
-    (0..400).map(function).collect()
+    (0..count).map(function).collect()
 }
 
 fn records() -> String {
