@@ -9,10 +9,10 @@ use super::policy::Policy;
 use crate::error::Result;
 use crate::event::{Access, Tid};
 use crate::metrics::{Meter, Point};
-use crate::model::{AllocatorModel, Block, Request};
+use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Bytes, Nanos, PAGE};
 use crate::vm::thp;
-use crate::vm::{Calls, Kernel};
+use crate::vm::{Calls, Kernel, Syscall};
 use crate::workload::{Action, ObjectId, Op};
 
 /// Readings by their place in the kernel.
@@ -27,6 +27,8 @@ pub struct Run {
     kernel: Kernel<3>,
     /// Live blocks with their requested size, by object id; `None` also where the policy could not provide one.
     blocks: Vec<Option<(Block, Bytes)>>,
+    /// What its library adds to a process.
+    library: Footprint,
     carried: Carried,
     live: u64,
     refused: u64,
@@ -57,6 +59,7 @@ impl Run {
             model,
             kernel: Kernel::new(policy.thp().unwrap_or(machine)),
             blocks: Vec::new(),
+            library: policy.model().map_or(Footprint::NONE, |spec| spec.library),
             carried: Carried::default(),
             live: 0,
             refused: 0,
@@ -65,6 +68,16 @@ impl Run {
             meter: Meter::default(),
             extremes: (0, 0),
         })
+    }
+
+    /// In a process that has a library of this footprint, which the policy's own takes the place of.
+    #[must_use]
+    pub fn in_place_of(mut self, loaded: Footprint) -> Run {
+        let difference = |part: fn(&Footprint) -> u64| part(&self.library) as i64 - part(&loaded) as i64;
+        self.carried.pages += difference(|library| library.private.pages_up().0 + library.file.pages_up().0);
+        self.carried.faults += difference(|library| library.faults);
+        self.carried.calls.add(Syscall::Mmap, difference(|library| library.mmaps));
+        self
     }
 
     /// Where the recorded allocator put the blocks of the operations that are fed next. From then on placements are compared.

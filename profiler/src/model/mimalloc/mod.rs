@@ -27,8 +27,6 @@
 //! - The huge-page pool is asked twice for each mapping, and each attempt uses up an address.
 //! - When memory runs out, even for one absurd size, all that is free is given back before the request fails.
 //!
-//! [`RESIDENT_PRIVATE`] and [`RESIDENT_SHARED`] are what the library itself adds to a process.
-//!
 //! Not modelled: a huge-page pool that has pages (`large_os_pages` falls back to transparent huge pages, and `reserve_huge_os_pages` gets
 //! none); several NUMA nodes; heaps and arenas that a program makes through mimalloc's own interface; `mi_collect`; what depends on which of
 //! two threads wins a race; `vm.overcommit_memory=2`. `malloc_trim` and `mallopt` do nothing: mimalloc does not have them.
@@ -64,14 +62,6 @@ use rules::{Params, SLICE, bin};
 use segment::Segment;
 use system::System;
 use threads::Threads;
-
-/// Anonymous memory that a trivial program has more with the library: its static data, among it the heap of the first thread. Measured on
-/// Debian 12. A further page or two come with the first empty segment and with many huge blocks. Not counted by the model.
-#[expect(dead_code, reason = "reports will add it")]
-pub(super) const RESIDENT_PRIVATE: Bytes = Bytes(32 << 10);
-/// Pages of the library's file that are resident, which programs share. Measured likewise: all that is mapped of it read-only.
-#[expect(dead_code, reason = "reports will add it")]
-pub(super) const RESIDENT_SHARED: Bytes = Bytes(104 << 10);
 
 /// The state of one process's malloc.
 struct Mimalloc {

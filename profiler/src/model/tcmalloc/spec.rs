@@ -1,6 +1,7 @@
 //! What can be set, and how it is set for real.
 
-use crate::model::{Knob, ModelSpec, Tunable, Unit};
+use crate::model::{Footprint, Knob, ModelSpec, Tunable, Unit};
+use crate::units::Bytes;
 
 pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
     id: "tcmalloc",
@@ -63,6 +64,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
             ..count(0, 0, 1 << 30)
         },
     ],
+    library: Footprint { private: Bytes(1776 << 10), file: Bytes(1056 << 10), faults: 542, mmaps: 19 },
     knob_value,
     build: super::build,
 };
