@@ -10,6 +10,9 @@
 //!  foreign, otherwise                    reclaim: counted for the owner
 //! ```
 //!
+//! A process that runs in a memory has left the one it ran in before. The last user of that one tears it down, which need not be the process: whoever
+//! looked into it meanwhile (`ps`, or the kernel while it places probes) lets go of it last, unseen. Its number then comes again in a strange process.
+//!
 //! Values are absolute, so two processors that race at worst leave the older of two values until the next change.
 
 use aya_ebpf::{
@@ -36,7 +39,7 @@ static RSS_SIZE: Global<u32> = Global::new(offset::RSS_SIZE);
 
 const MAX_MEMORIES: u32 = 16384;
 
-/// Owner of a memory that nobody runs in yet.
+/// Owner of a memory that no recorded process is known to run in: not yet, or no more.
 const FORMING: u32 = 0;
 /// Owner of a memory that is being torn down.
 const DYING: u32 = u32::MAX;
@@ -59,6 +62,10 @@ static MEMORY: HashMap<u32, Memory> = HashMap::with_max_entries(MAX_MEMORIES, 0)
 /// What a process held when it was attached to, by process id; consumed when its memory is first seen.
 #[map]
 static SEEDS: HashMap<u32, Resident> = HashMap::with_max_entries(MAX_MEMORIES, 0);
+
+/// The memory that a process runs in, by process id.
+#[map]
+static OWNED: HashMap<u32, u32> = HashMap::with_max_entries(MAX_MEMORIES, 0);
 
 /// One announcement.
 struct Change {
@@ -101,7 +108,7 @@ fn discover(change: &Change) {
     let pid = emit::current_pid();
     let mut memory = Memory { owner: FORMING, _pad: 0, resident: Resident::default(), shown: 0 };
     if change.own {
-        memory.owner = pid;
+        own(&mut memory, change.mm_id);
         if let Some(seed) = unsafe { SEEDS.get(pid) } {
             memory.resident = *seed;
             let _ = SEEDS.remove(pid);
@@ -116,7 +123,7 @@ fn discover(change: &Change) {
 fn update(memory: &mut Memory, change: &Change) {
     let pid = emit::current_pid();
     if change.own && (memory.owner == FORMING || memory.owner == DYING) {
-        memory.owner = pid;
+        own(memory, change.mm_id);
     } else if !change.own && memory.owner == pid {
         // The exact values before the first page goes.
         if total(&memory.resident) != memory.shown {
@@ -126,9 +133,24 @@ fn update(memory: &mut Memory, change: &Change) {
     }
     store(memory, change);
     show_step(memory);
-    if memory.owner == DYING && total(&memory.resident) == 0 {
+    if !is_owned(memory) && total(&memory.resident) == 0 {
         let _ = MEMORY.remove(change.mm_id);
     }
+}
+
+/// The current process runs in this memory, and no more in the one before.
+#[inline(always)]
+fn own(memory: &mut Memory, mm_id: u32) {
+    let pid = emit::current_pid();
+    memory.owner = pid;
+    if let Some(former) = unsafe { OWNED.get(pid) }
+        && *former != mm_id
+        && let Some(left) = MEMORY.get_ptr_mut(*former)
+        && unsafe { (*left).owner } == pid
+    {
+        unsafe { (*left).owner = FORMING };
+    }
+    let _ = OWNED.insert(pid, mm_id, 0);
 }
 
 /// Members of the kernel's counters: 0 file, 1 anonymous, 2 swap entries (not resident), 3 shared memory.
@@ -148,9 +170,13 @@ fn total(resident: &Resident) -> i64 {
 }
 
 #[inline(always)]
+fn is_owned(memory: &Memory) -> bool {
+    memory.owner != FORMING && memory.owner != DYING
+}
+
+#[inline(always)]
 fn show_step(memory: &mut Memory) {
-    let owned = memory.owner != FORMING && memory.owner != DYING;
-    if owned && total(&memory.resident).abs_diff(memory.shown) >= RSS_STEP.load() {
+    if is_owned(memory) && total(&memory.resident).abs_diff(memory.shown) >= RSS_STEP.load() {
         show(memory);
     }
 }

@@ -62,7 +62,8 @@
 //! - *An allocator:* a file or folder in [`model`] that exports a [`ModelSpec`](model::ModelSpec), and a line in
 //!   [`REGISTRY`](model::REGISTRY). Names, tunables, help and parsing follow from it; the conformance tests run over it by themselves.
 //! - *Recognising an allocator in a process:* [`target::identity`]; a function of the malloc family: [`target::allocator`].
-//! - *A policy's syntax:* [`replay::policy`]. *A huge-page rule:* [`vm::thp`]. *A rule of the kernel:* [`vm::space`], [`vm::kernel`].
+//! - *A policy's syntax:* [`replay::policy`]; *what a recording makes of the policies:* [`replay::ran`]; *the comparison with it:*
+//!   [`replay::placements`] block by block, [`replay::fidelity`] metric by metric. *A huge-page rule:* [`vm::thp`]. *A rule of the kernel:* [`vm::space`], [`vm::kernel`].
 //! - *What counts as the program's and what as the allocator's:* [`workload`]; *which page a touch belongs to:* its `touch`.
 //! - *A metric:* read it in [`metrics::Meter`], carry it in [`replay::Outcome`] and `cli/study.rs`, give it a field in `reports::study` and
 //!   one column in `reports/src/tables.rs`; every table, file and page is derived from that column.

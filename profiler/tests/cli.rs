@@ -1,6 +1,7 @@
 //! What a person or a script sees: help, exit codes, which stream carries what, and the files that are left.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::golden::stored;
@@ -188,7 +189,58 @@ fn run_leaves_a_report_and_the_trace() {
     assert!(Trace::open(&out.join("trace")).manifest.complete);
     let summary = std::fs::read_to_string(out.join("summary.csv")).expect("a summary");
     let policies: Vec<&str> = summary.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
-    assert_eq!(policies, ["measured", "recorded", "mmap-only", "brk-only+thp=never"]);
+    // The model of the allocator that ran comes by itself, under its own name.
+    let libc = &Trace::open(&out.join("trace")).manifest.processes[0].allocators[0];
+    assert_eq!((libc.name.as_str(), policies.len()), ("glibc", 5));
+    assert!(policies[2].starts_with("glibc@2."), "{policies:?}");
+    assert_eq!([&policies[..2], &policies[3..]].concat(), ["measured", "recorded", "mmap-only", "brk-only+thp=never"]);
+}
+
+/// The values of one column of `summary.csv` or `fidelity.csv`, by the first.
+fn column(file: &Path, column: usize) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(file).expect("a table");
+    let rows = text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    rows.map(|cells| (cells[0].clone(), cells[column].clone())).collect()
+}
+
+#[test]
+fn the_allocator_that_ran_is_replayed_once_and_explained() {
+    let folder = Folder::new("explain");
+    let replay = |policies: &[&str]| {
+        let mut command = heapcast(&["replay", "-q", "--force", "--explain"]);
+        policies.iter().for_each(|policy| _ = command.args(["--policy", policy]));
+        let out = said(command.arg("-o").arg(folder.join("report")).arg(stored("sqlite3"))).exits(0).out;
+        let names = column(&folder.join("report/summary.csv"), 0).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        (out, names)
+    };
+    let (out, names) = replay(&["mmap-only", "glibc"]);
+    assert_eq!(names, ["measured", "recorded", "glibc", "mmap-only"]);
+    assert!(out.contains("fidelity of glibc") && out.contains("puts every block where it was recorded"), "{out}");
+    let metrics = column(&folder.join("report/fidelity.csv"), 2);
+    assert_eq!(metrics[0], ("placements".to_owned(), "1".to_owned()));
+    let names_of_metrics: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names_of_metrics[8..], ["mremap_calls", "mprotect_calls"]);
+    assert_eq!(replay(&["glibc@2.41"]).1, ["measured", "recorded", "glibc@2.36", "glibc@2.41"]);
+}
+
+/// A trace whose manifest says that another version ran, under a setting that it did not have, does not agree with its own blocks.
+#[test]
+fn what_cannot_have_run_is_found_out() {
+    let folder = Folder::new("other-version");
+    changed(&folder, |_| {});
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    let other = manifest.replace("\"version\": \"2.36\"", "\"version\": \"2.36.9000\"");
+    let other = other.replace("\"environment\": {}", "\"environment\": {\"MALLOC_MMAP_THRESHOLD_\": \"4096\"}");
+    assert_ne!(other, manifest);
+    std::fs::write(folder.join("manifest.json"), other).expect("a manifest");
+    let mut replay = heapcast(&["replay", "--explain", "-o"]);
+    let said = said(replay.arg(folder.join("report")).arg(folder.path())).exits(0);
+    assert!(said.err.contains("ran with glibc 2.36.9000; the nearest version that is modelled is 2.36"), "{}", said.err);
+    let told = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("fidelity of glibc@2.36:mmap_threshold=4096"), "{}", said.out);
+    assert!(told.contains("The first is event") && told.contains("The model directly after"), "{}", said.out);
+    let page = std::fs::read_to_string(folder.join("report/report.html")).expect("a page");
+    assert!(page.contains("The first is event"));
 }
 
 #[test]

@@ -13,5 +13,5 @@ mod terminal;
 pub mod words;
 mod write;
 
-pub use terminal::terminal;
+pub use terminal::{explanation, terminal};
 pub use write::{WriteError, file_names, write};

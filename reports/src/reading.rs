@@ -42,21 +42,26 @@ pub enum Grade {
     Unknown,
 }
 
-/// The recorded placements, driven through the page model, against what the kernel measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The model of the allocator that really ran, or the recorded placements where there is none, against what the kernel measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SelfCheck {
     /// Peak resident set, bytes.
     pub peak: Option<Check>,
     /// Minor faults.
     pub faults: Option<Check>,
+    /// Whether a model was checked, and not the recorded placements.
+    pub of_model: bool,
+    /// Share of the model's blocks that lie where the recorded ones lay.
+    pub placements: Option<f64>,
 }
 
 impl SelfCheck {
-    /// Compares the rows `measured` and `recorded`.
+    /// Compares the row `measured` with that of the checked policy.
     pub fn of(study: &Study) -> Self {
-        let (measured, recorded) = (row(study, "measured"), row(study, "recorded"));
+        let (measured, recorded) = (row(study, "measured"), row(study, checked(study)));
         let check = |get: fn(&PolicyResult) -> Option<u64>| Check::of(measured.and_then(get), recorded.and_then(get));
-        SelfCheck { peak: check(|p| p.peak_rss_bytes), faults: check(|p| p.minor_faults) }
+        let placements = study.fidelity.iter().find(|row| row.metric == "placements").and_then(|row| row.replayed);
+        SelfCheck { peak: check(|p| p.peak_rss_bytes), faults: check(|p| p.minor_faults), of_model: checked(study) != RECORDED, placements }
     }
 
     /// How it came out; the worse of the two.
@@ -94,10 +99,11 @@ impl SelfCheck {
     /// The outcome with its figures.
     pub fn sentence(&self) -> String {
         let Some(peak) = self.peak else {
-            return "The kernel's peak RSS or the replay of the recorded placements is unknown, so how far these numbers can be trusted is unknown, too.".into();
+            return "The kernel's peak RSS or the replay of the recording is unknown, so how far these numbers can be trusted is unknown, too.".into();
         };
         let mut out = format!(
-            "The recorded placements, replayed through the page model, reach a peak RSS of {}; the kernel measured {} ({})",
+            "{} a peak RSS of {}; the kernel measured {} ({})",
+            self.subject(),
             words::bytes(peak.replayed),
             words::bytes(peak.measured),
             words::percent(peak.error)
@@ -115,6 +121,20 @@ impl SelfCheck {
         out
     }
 
+    fn subject(&self) -> String {
+        match (self.of_model, self.placements) {
+            (false, _) => "The recorded placements, replayed through the page model, reach".into(),
+            (true, None) => "The model of the allocator that ran reaches".into(),
+            (true, Some(1.0)) => "The model of the allocator that ran puts every block where it was recorded, and reaches".into(),
+            (true, Some(share)) => {
+                format!(
+                    "The model of the allocator that ran puts {} of the blocks where they were recorded, and reaches",
+                    words::share(share)
+                )
+            }
+        }
+    }
+
     fn advice(&self) -> &'static str {
         match self.grade() {
             Grade::Agrees | Grade::Unknown => "",
@@ -122,6 +142,19 @@ impl SelfCheck {
             Grade::FarOff => " The page model does not describe this program: look at the losses and notes first.",
         }
     }
+}
+
+/// The policy of the recorded placements.
+const RECORDED: &str = "recorded";
+
+/// The name of the policy that stands for the allocator that really ran.
+pub fn checked(study: &Study) -> &str {
+    if study.checked.is_empty() { RECORDED } else { &study.checked }
+}
+
+/// Whether a row says what happened, as far as it is known: its difference to the measurement is the self-check's error, and not a tie.
+pub fn is_truth(study: &Study, row: &PolicyResult) -> bool {
+    ["measured", RECORDED, checked(study)].contains(&row.policy.as_str())
 }
 
 /// The row that others are compared with: what the kernel measured, or the replay of the recorded placements where that is unknown.
@@ -254,6 +287,18 @@ mod tests {
         assert_eq!(checked(1000, 1101).grade(), Grade::FarOff);
         assert_eq!(checked(0, 1).grade(), Grade::Unknown);
         assert_eq!(SelfCheck::of(&Study::default()).grade(), Grade::Unknown);
+    }
+
+    #[test]
+    fn a_model_of_the_allocator_that_ran_is_what_is_checked() {
+        let rows = [("measured", 1000), ("recorded", 1000), ("glibc@2.36", 1005)];
+        let mut study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
+        study.checked = "glibc@2.36".into();
+        study.fidelity = vec![crate::study::FidelityRow { metric: "placements".into(), replayed: Some(0.99998), ..Default::default() }];
+        let check = SelfCheck::of(&study);
+        assert_eq!(check.peak_margin(), 0.005);
+        assert!(check.sentence().starts_with("The model of the allocator that ran puts 99.998 % of the blocks"), "{}", check.sentence());
+        assert!(is_truth(&study, &study.policies[2]));
     }
 
     #[test]

@@ -18,8 +18,14 @@ pub struct Study {
     pub recording: Recording,
     /// `measured`, `recorded`, then the models in the order of the summary.
     pub policies: Vec<PolicyResult>,
-    /// The replay of the recording against the kernel's measurement.
+    /// The policy that stands for the allocator that really ran and is compared with the recording: a model's, or `recorded` where there is none.
+    #[serde(default)]
+    pub checked: String,
+    /// That policy against the recording and the kernel's measurement.
     pub fidelity: Vec<FidelityRow>,
+    /// How the blocks of that policy differ from the recorded ones, the first difference among it; full sentences, none where nothing differs.
+    #[serde(default)]
+    pub explanation: Vec<String>,
     /// Requested sizes.
     pub sizes: Vec<SizeRow>,
     /// Lifetimes of blocks.

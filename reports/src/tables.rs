@@ -226,7 +226,7 @@ const TIMELINE: Table = Table {
 const FIDELITY: Table = Table {
     name: "fidelity",
     title: "Fidelity",
-    doc: "The replay of the recording against what the kernel and the recording say: how far the numbers of this report can be trusted.",
+    doc: "The model of the allocator that really ran, or the recorded placements where there is none, against what the kernel and the recording say: how far the numbers of this report can be trusted.",
     columns: &[
         column("metric", "Metric", Unit::Text, "What is compared; it has the meaning of the summary's column of that name.", |s| {
             Values::Text(s.fidelity.iter().map(|row| row.metric.clone()).collect())
@@ -283,12 +283,15 @@ const POLICY_DOC: &str = "An allocator with its settings, as given. `measured` i
 const RETURNED_DOC: &str = "Anonymous memory that was resident when munmap, a shrinking brk, MADV_DONTNEED, MADV_FREE or a shrinking mremap gave it up, summed while the program ran. The same page can be returned many times; what goes back when the process ends does not count.";
 
 /// Metrics of the self-check that are no column of the summary: name, heading, unit, meaning.
-const OWN_METRICS: [(&str, &str, Unit, &str); 1] = [(
-    "placements",
-    "Placements",
-    Unit::Share,
-    "Share of allocations whose simulated address, relative to its region's start, equals the recorded one.",
-)];
+const OWN_METRICS: [(&str, &str, Unit, &str); 2] = [
+    (
+        "placements",
+        "Placements",
+        Unit::Share,
+        "Share of allocations whose simulated address, relative to its region's start, equals the recorded one.",
+    ),
+    ("mprotect_calls", "mprotect", Unit::Count, "Calls of mprotect, the program's own included."),
+];
 
 /// Heading, unit and meaning of a metric of the self-check; an unknown one is shown by its own name as a plain number.
 pub fn metric(name: &str) -> (&str, Unit, &'static str) {
@@ -369,8 +372,18 @@ mod tests {
 
     #[test]
     fn every_metric_of_the_contract_is_known() {
-        let contract =
-            ["placements", "brk_calls", "mmap_calls", "munmap_calls", "madvise_calls", "peak_rss_bytes", "mean_rss_bytes", "minor_faults"];
+        let contract = [
+            "placements",
+            "brk_calls",
+            "mmap_calls",
+            "munmap_calls",
+            "madvise_calls",
+            "peak_rss_bytes",
+            "mean_rss_bytes",
+            "minor_faults",
+            "mremap_calls",
+            "mprotect_calls",
+        ];
         for name in contract {
             assert!(!metric(name).2.is_empty(), "{name}");
         }

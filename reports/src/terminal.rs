@@ -2,6 +2,7 @@
 
 use crate::reading::{self, SelfCheck};
 use crate::study::{PolicyResult, Study};
+use crate::tables::{self, Unit};
 use crate::words::{self, UNKNOWN};
 
 /// Below this a table is not readable; narrower terminals wrap it themselves.
@@ -39,6 +40,33 @@ pub fn terminal(study: &Study, width: usize) -> String {
         out += &wrapped(&format!("Note: {}", printable(note)), width);
     }
     out
+}
+
+/// What stands for the allocator that really ran, metric by metric, and where its blocks first differ. Begins and ends with a line feed.
+pub fn explanation(study: &Study, width: usize) -> String {
+    let headings = [&format!("fidelity of {}", reading::checked(study)), "recorded", "replayed", "error"].map(ToOwned::to_owned);
+    let rows = study.fidelity.iter().map(|row| {
+        let (label, unit, _) = tables::metric(&row.metric);
+        let error = row.error.map_or(UNKNOWN.to_owned(), words::percent);
+        [label.to_owned(), value(row.recorded, unit), value(row.replayed, unit), error]
+    });
+    let rows: Vec<[String; 4]> = rows.collect();
+    let column =
+        |at: usize| Column { heading: headings[at].clone(), cells: rows.iter().map(|row| row[at].clone()).collect(), dispensable: 0 };
+    let columns: Vec<Column> = (0..4).map(column).collect();
+    let mut out = "\n".to_owned() + &line(&columns, |column| &column.heading);
+    out.extend((0..rows.len()).map(|row| line(&columns, |column| &column.cells[row])));
+    study.explanation.iter().for_each(|sentence| out += &wrapped(&printable(sentence), width.max(NARROWEST)));
+    out
+}
+
+fn value(value: Option<f64>, unit: Unit) -> String {
+    match (value, unit) {
+        (None, _) => UNKNOWN.to_owned(),
+        (Some(value), Unit::Share) => words::share(value),
+        (Some(value), Unit::Bytes) if value >= 0.0 => words::bytes(value.round() as u64),
+        (Some(value), _) => words::number(value),
+    }
 }
 
 fn heading(study: &Study) -> String {
@@ -100,7 +128,7 @@ fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
     };
     let delta = |row: &PolicyResult| match base {
         Some(base) if std::ptr::eq(base, row) => String::new(),
-        _ => difference(row, base, check.peak_margin()),
+        _ => difference(row, base, if reading::is_truth(study, row) { None } else { Some(check.peak_margin()) }),
     };
     let mut columns = vec![
         column("policy", 0, &|row| printable(&reading::name(row))),
@@ -123,12 +151,12 @@ fn or_unknown(value: Option<u64>, shown: fn(u64) -> String) -> String {
     value.map_or(UNKNOWN.to_owned(), shown)
 }
 
-/// A difference within the self-check's error is marked: it is a tie.
-fn difference(row: &PolicyResult, base: Option<&PolicyResult>, margin: f64) -> String {
+/// A difference within the margin is marked: it is a tie.
+fn difference(row: &PolicyResult, base: Option<&PolicyResult>, margin: Option<f64>) -> String {
     let share = reading::difference(row.peak_rss_bytes, base.and_then(|base| base.peak_rss_bytes));
     match share {
         None => UNKNOWN.to_owned(),
-        Some(share) if row.policy != "recorded" && share.abs() <= margin => format!("tie {}", words::percent(share)),
+        Some(share) if margin.is_some_and(|margin| share.abs() <= margin) => format!("tie {}", words::percent(share)),
         Some(share) => words::percent(share),
     }
 }
@@ -221,6 +249,20 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
         assert!(!terminal(&study(), 200).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_first_difference_is_explained() {
+        let mut study = study();
+        study.checked = "glibc@2.36".into();
+        study.fidelity =
+            vec![crate::study::FidelityRow { metric: "brk_calls".into(), recorded: Some(2.0), replayed: Some(3.0), error: Some(0.5) }];
+        study.explanation = vec!["The first is event 7.\u{1b}".into()];
+        let text = explanation(&study, 100);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["fidelity", "of", "glibc@2.36", "recorded", "replayed", "error"]);
+        assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["brk", "2", "3", "+50.0", "%"]);
+        assert_eq!(lines[3], "The first is event 7.\u{fffd}");
     }
 
     #[test]

@@ -87,6 +87,10 @@ pub fn percent(ratio: f64) -> String {
 /// A share of a whole, unsigned: 0.998 is `99.8 %`.
 pub fn share(ratio: f64) -> String {
     let value = ratio * 100.0;
+    if (99.95..100.0).contains(&value) {
+        // Nearly all is not all.
+        return format!("{} %", (value * 1e4).floor() / 1e4);
+    }
     if value != 0.0 && value < 0.995 {
         format!("{value:.2} %")
     } else if value < 999.5 {

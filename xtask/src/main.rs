@@ -7,6 +7,7 @@ mod command;
 mod ebpf;
 mod fuzz;
 mod gallery;
+mod libcs;
 mod setup;
 mod test;
 mod tidy;
@@ -16,12 +17,13 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask CHORE
   ci                    everything that checks, in order; stops at the first failure
   setup                 install what the chores and the tests need, or say what is missing
+  libcs                 fetch the C libraries of other Debian releases, for the tests of the model of malloc
   tidy                  rules of this repository that no compiler knows
   test [FILTER]         all tests of the host; live ones skip themselves without root and say so
   gallery               make reports/gallery anew from the traces in profiler/tests/data
   bench                 what recording costs a program, and how fast a replay is, measured here and now
   fuzz TARGET [S]       feed a target of fuzz/ with noise for S seconds (60)
-  accuracy              compare the page model with the kernel on real programs: a table
+  accuracy [TABLE]      compare replays with what really happens, on real programs: page-model, placements, settings, or all, which are kept
   ebpf build            build the kernel half and store it in profiler-ebpf/object
   ebpf check            build it again and compare with what is stored
   ebpf clippy           lint the kernel half for its own target";
@@ -32,9 +34,10 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["ci"] => ci::run(),
         ["setup"] => setup::run(),
+        ["libcs"] => libcs::run(),
         ["tidy"] => tidy::run(),
         ["test", rest @ ..] => test::run(rest),
-        ["accuracy"] => accuracy::run(),
+        ["accuracy", rest @ ..] => accuracy::run(rest),
         ["gallery"] => gallery::run(),
         ["bench"] => bench::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),

@@ -8,6 +8,7 @@ use super::progress::Talk;
 use super::{output, replay, study};
 use crate::error::{Context, Kind, Result};
 use crate::event::ProcessId;
+use crate::replay::ran::LineUp;
 use crate::units::{Bytes, Nanos};
 
 #[derive(clap::Args)]
@@ -29,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let talk = Talk::new(args.quiet);
     let census = Census::take(&args.trace, talk)?;
     let selected = census.select(args.process.as_deref())?;
-    let replayed = replay::drive(&args.trace, selected, replay::machine(&census), &[], talk)?;
+    let replayed = replay::drive(&args.trace, selected, replay::machine(&census), LineUp::default(), talk)?;
     let study = study::build(&census, selected, replayed);
     if args.json {
         let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;

@@ -12,12 +12,14 @@ use super::progress::Talk;
 use super::{output, study};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::ProcessId;
-use crate::model::REGISTRY;
 use crate::replay::engine::Run;
 use crate::replay::outcome::Outcome;
+use crate::replay::placements::Placed;
 use crate::replay::policy::Policy;
+use crate::replay::ran::{LineUp, Ran};
 use crate::replay::recorded::{Facts, Recording};
 use crate::trace::Reader;
+use crate::trace::manifest::Process;
 use crate::vm::thp;
 use crate::workload::Op;
 
@@ -25,7 +27,7 @@ use crate::workload::Op;
 #[derive(clap::Args, Clone)]
 pub(super) struct Choice {
     /// Policy to replay against, such as brk-only:trim_threshold=1M or mmap-only+thp=always; may be given several times;
-    /// `heapcast policies` lists the names [default: every model]
+    /// `heapcast policies` lists the names [default: brk-only and mmap-only, beside the allocator that really ran]
     #[arg(short, long = "policy", value_name = "SPEC")]
     policies: Vec<String>,
     /// Process of the recording to study: its number, pid or name [default: the one that held most memory]
@@ -37,6 +39,9 @@ pub(super) struct Choice {
     /// Print the study as JSON instead of the table
     #[arg(long)]
     json: bool,
+    /// Also print how the model of the allocator that really ran compares with the recording, and where it first differs
+    #[arg(long)]
+    explain: bool,
     /// No progress on stderr
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -62,13 +67,16 @@ pub(super) fn run(args: &Args) -> Result<()> {
     replay(&args.trace, &folder, &policies, &args.choice)
 }
 
+/// The two ends between which allocators lie. The one that really ran is always added.
+const DEFAULT: [&str; 2] = ["brk-only", "mmap-only"];
+
 /// The policies that were asked for, or the default set. `recorded` is always part of a report and not in the list.
 ///
 /// # Errors
 /// `Usage` for a SPEC that is not understood.
 pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
     let specs: Vec<&str> = match choice.policies.as_slice() {
-        [] => REGISTRY.iter().map(|spec| spec.id).collect(),
+        [] => DEFAULT.to_vec(),
         given => given.iter().map(String::as_str).collect(),
     };
     let parsed = specs.into_iter().map(Policy::parse).collect::<Result<Vec<_>>>()?;
@@ -83,22 +91,25 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
     let talk = Talk::new(choice.quiet);
     let census = Census::take(trace, talk)?;
     let selected = census.select(choice.process.as_deref())?;
-    let replayed = drive(trace, selected, machine(&census), policies, talk)?;
+    let line_up = ran(&census, selected).line_up(policies.to_vec())?;
+    line_up.remarks.iter().for_each(|remark| talk.say(remark));
+    let replayed = drive(trace, selected, machine(&census), line_up, talk)?;
     let study = study::build(&census, selected, replayed);
-    publish(&study, folder, choice.json, talk)
+    publish(&study, folder, (choice.json, choice.explain), talk)
 }
 
-/// Writes the report into `folder` and prints the result.
+/// Writes the report into `folder` and prints the result: as JSON, or as a table that may be followed by an explanation.
 ///
 /// # Errors
 /// `Output`.
-pub(super) fn publish(study: &Study, folder: &Path, json: bool, talk: Talk) -> Result<()> {
+pub(super) fn publish(study: &Study, folder: &Path, (json, explain): (bool, bool), talk: Talk) -> Result<()> {
     reports::write(folder, study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
     if json {
         let text = serde_json::to_string_pretty(study).context(Kind::Failed, "cannot encode the study")?;
         output::print(&(text + "\n"))?;
     } else {
-        output::print(&reports::terminal(study, output::width()))?;
+        let explanation = if explain { reports::explanation(study, output::width()) } else { String::new() };
+        output::print(&(reports::terminal(study, output::width()) + &explanation))?;
     }
     talk.say(&format!("report: {}", folder.join("report.html").display()));
     Ok(())
@@ -109,59 +120,93 @@ pub(super) fn machine(census: &Census) -> thp::Mode {
     census.manifest.host.thp.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default()
 }
 
+/// The allocator that a process used. Where there are several, libc's is the one that was put out of use.
+pub(super) fn allocator(process: &Process) -> Option<&str> {
+    let mut names = process.allocators.iter().map(|allocator| allocator.name.as_str());
+    names.clone().find(|name| *name != "glibc").or(names.next())
+}
+
+/// What the manifest tells of the allocators in a process.
+pub(super) fn ran(census: &Census, selected: ProcessId) -> Ran {
+    let process = census.manifest.processes.get(selected as usize).cloned().unwrap_or_default();
+    let versions = process.allocators.iter().filter_map(|allocator| Some((allocator.name.clone(), allocator.version.clone()?)));
+    Ran {
+        allocator: allocator(&process).map(str::to_owned),
+        versions: versions.collect(),
+        environment: process.environment.clone(),
+        cpus: census.manifest.host.cpus,
+    }
+}
+
 /// What the replay of a trace gave.
 pub(super) struct Replayed {
     /// What the recording itself says.
     pub(super) facts: Facts,
-    /// The policies in the order they were given.
+    /// The policies in the order of the line-up.
     pub(super) outcomes: Vec<Outcome>,
+    /// Whether the first of them is the allocator that really ran.
+    pub(super) checked: bool,
+    /// What was said about the policies.
+    pub(super) remarks: Vec<String>,
 }
 
 /// Operations handed over at once; with the length of the lines this bounds the memory of a replay.
 const CHUNK: usize = 1 << 15;
 const LINE: usize = 4;
 
+/// Operations, and where the recorded blocks of the allocations among them lay.
+type Chunk = (Arc<[Op]>, Vec<Placed>);
+
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
-pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, policies: &[Policy], talk: Talk) -> Result<Replayed> {
-    let runs = policies.iter().map(|policy| Run::new(policy, machine)).collect::<Result<Vec<_>>>()?;
+/// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
+pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_up: LineUp, talk: Talk) -> Result<Replayed> {
+    let LineUp { policies, checked, loaded, remarks } = line_up;
+    let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");
     std::thread::scope(|scope| {
         let (lines, workers): (Vec<_>, Vec<_>) = runs
             .into_iter()
             .map(|run| {
-                let (line, incoming) = sync_channel::<Arc<[Op]>>(LINE);
+                let (line, incoming) = sync_channel::<Chunk>(LINE);
                 (line, scope.spawn(move || work(run, &incoming)))
             })
             .unzip();
         let mut recording = Recording::new(selected, machine);
+        if checked {
+            recording.note_placed();
+        }
         let mut ops = Vec::with_capacity(CHUNK);
-        let hand_over = |ops: &mut Vec<Op>| {
-            let chunk: Arc<[Op]> = ops.drain(..).collect();
-            // A worker that has died is found when it is joined.
-            lines.iter().for_each(|line| line.send(chunk.clone()).unwrap_or_default());
+        let hand_over = |ops: &mut Vec<Op>, mut placed: Vec<Placed>| {
+            let ops: Arc<[Op]> = ops.drain(..).collect();
+            // Only the first compares. A worker that has died is found when it is joined.
+            lines.iter().for_each(|line| line.send((ops.clone(), std::mem::take(&mut placed))).unwrap_or_default());
         };
         while let Some(batch) = reader.next_batch() {
             for event in batch {
                 recording.feed(event, &mut ops);
                 if ops.len() >= CHUNK {
-                    hand_over(&mut ops);
+                    hand_over(&mut ops, recording.take_placed());
                 }
             }
             bar.set_position(reader.bytes_read());
         }
+        let placed = recording.take_placed();
         let facts = recording.finish(&mut ops);
-        hand_over(&mut ops);
+        hand_over(&mut ops, placed);
         drop(lines);
         bar.finish_and_clear();
         let outcomes = workers.into_iter().map(join).collect::<Result<Vec<_>>>()?;
-        Ok(Replayed { facts, outcomes })
+        Ok(Replayed { facts, outcomes, checked, remarks })
     })
 }
 
-fn work(mut run: Run, incoming: &Receiver<Arc<[Op]>>) -> Outcome {
-    for chunk in incoming {
-        run.feed(&chunk);
+fn work(mut run: Run, incoming: &Receiver<Chunk>) -> Outcome {
+    for (ops, placed) in incoming {
+        if !placed.is_empty() {
+            run.expect(&placed);
+        }
+        run.feed(&ops);
     }
     run.finish()
 }

@@ -9,6 +9,7 @@ use crate::event::ProcessId;
 use crate::metrics::Point;
 use crate::replay::fidelity;
 use crate::replay::outcome::{Outcome, Readings};
+use crate::replay::placements::Placements;
 use crate::replay::recorded::Facts;
 use crate::trace::manifest::{Mode, Process};
 use crate::units::Bytes;
@@ -16,21 +17,24 @@ use crate::vm::Syscall;
 
 /// The study of one process.
 pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
-    let Replayed { mut facts, mut outcomes } = replayed;
+    let Replayed { mut facts, mut outcomes, checked, remarks } = replayed;
     let process = census.manifest.processes.get(selected as usize);
     let measured = with_kernel_totals(&facts, process);
     if let Some(major) = measured.major_faults {
         outcomes.iter_mut().chain([&mut facts.recorded]).for_each(|outcome| without_major(outcome, major));
     }
-    let fidelity = fidelity::rows(&measured, &facts.recorded, None);
+    let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
+    let fidelity = fidelity::rows(&measured, checked);
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
     policies.extend(outcomes.iter().map(policy));
     Study {
         version: report::STUDY_VERSION,
         heapcast: env!("CARGO_PKG_VERSION").to_owned(),
-        recording: recording(census, selected, &facts, &outcomes),
+        recording: recording(census, selected, &facts, &outcomes, remarks),
         policies,
+        checked: checked.policy.clone(),
         fidelity: fidelity.into_iter().map(fidelity_row).collect(),
+        explanation: checked.placements.as_ref().map(Placements::explain).unwrap_or_default(),
         sizes: facts.sizes.iter().map(size_row).collect(),
         lifetimes: facts.lifetimes.iter().map(lifetime_row).collect(),
     }
@@ -109,7 +113,7 @@ fn lifetime_row(class: &crate::metrics::LifetimeClass) -> report::LifetimeRow {
     report::LifetimeRow { from_ns: class.from.0, to_ns: class.to.map(|to| to.0), count: class.count, total_bytes: class.total.0 }
 }
 
-fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Outcome]) -> report::Recording {
+fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Outcome], remarks: Vec<String>) -> report::Recording {
     let manifest = &census.manifest;
     let process = manifest.processes.get(selected as usize).cloned().unwrap_or_default();
     let count = census.counts.get(&selected).cloned().unwrap_or_default();
@@ -138,7 +142,7 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         lost: lost(census),
         set_aside: facts.books.set_aside.iter().map(|(reason, count)| named(reason, *count)).collect(),
         processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
-        notes: notes(census, &process, facts, outcomes),
+        notes: notes(census, &process, facts, outcomes).into_iter().chain(remarks).collect(),
     }
 }
 
@@ -185,14 +189,20 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
     for stepped in process.allocators.iter().filter(|allocator| !allocator.stepped.is_empty()) {
         notes.push(format!("Recording was slow in {}: {} had to be single-stepped.", stepped.path, stepped.stepped.join(", ")));
     }
-    let known = process.allocators.iter().map(|allocator| allocator.name.as_str()).find(|name| !is_modelled(name));
-    if let Some(name) = known {
+    if let Some(name) = super::replay::allocator(process).filter(|name| !is_modelled(name)) {
         notes.push(format!(
             "There is no model of {name} yet, so the allocator that really ran is not simulated: `placements` is unknown, and the self-check \
              covers the page model (the recorded placements), not a model."
         ));
     }
     let books = &facts.books;
+    if let Some(failed) =
+        books.set_aside.get(crate::workload::FAILED).filter(|_| outcomes.iter().any(|outcome| outcome.placements.is_some()))
+    {
+        notes.push(format!(
+            "{failed} calls failed, most of them calls for memory: models do not repeat them, nor the system calls that they cost."
+        ));
+    }
     if books.implicitly_freed > 0 {
         notes.push(format!("{} blocks were taken as freed because their address was given out again.", books.implicitly_freed));
     }

@@ -5,14 +5,15 @@
 
 use super::carried::Carried;
 use super::outcome::{Outcome, Readings, Source};
+use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
 use crate::error::Result;
 use crate::event::{Access, Tid};
 use crate::metrics::{Meter, Point};
-use crate::model::{AllocatorModel, Block, Request};
+use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Bytes, Nanos, PAGE};
-use crate::vm::Kernel;
 use crate::vm::thp;
+use crate::vm::{Kernel, Syscall};
 use crate::workload::{Action, ObjectId, Op};
 
 /// Readings by their place in the kernel.
@@ -27,9 +28,13 @@ pub struct Run {
     kernel: Kernel<3>,
     /// Live blocks with their requested size, by object id; `None` also where the policy could not provide one.
     blocks: Vec<Option<(Block, Bytes)>>,
+    /// What its library adds to a process.
+    library: Footprint,
     carried: Carried,
     live: u64,
     refused: u64,
+    /// Where placements are compared with the recorded ones.
+    comparison: Option<Comparison>,
     now: Nanos,
     meter: Meter,
     /// Highest resident bytes of the lowest and of the highest reading.
@@ -45,13 +50,30 @@ impl Run {
             model,
             kernel: Kernel::new(policy.thp().unwrap_or(machine)),
             blocks: Vec::new(),
+            library: policy.model().map_or(Footprint::NONE, |spec| spec.library),
             carried: Carried::default(),
             live: 0,
             refused: 0,
+            comparison: None,
             now: Nanos(0),
             meter: Meter::default(),
             extremes: (0, 0),
         })
+    }
+
+    /// In a process that has a library of this footprint, which the policy's own takes the place of.
+    #[must_use]
+    pub fn in_place_of(mut self, loaded: Footprint) -> Run {
+        let difference = |part: fn(&Footprint) -> u64| part(&self.library) as i64 - part(&loaded) as i64;
+        self.carried.pages += difference(|library| library.private.pages_up().0 + library.file.pages_up().0);
+        self.carried.faults += difference(|library| library.faults);
+        self.carried.calls.add(Syscall::Mmap, difference(|library| library.mmaps));
+        self
+    }
+
+    /// Where the recorded allocator put the blocks of the operations that are fed next. From then on placements are compared.
+    pub fn expect(&mut self, placed: &[Placed]) {
+        self.comparison.get_or_insert_default().expect(placed);
     }
 
     /// Takes the next operations.
@@ -73,6 +95,7 @@ impl Run {
         outcome.peak_rss = Some(Readings::around(expected, [Bytes(self.extremes.0), Bytes(self.extremes.1)]));
         outcome.minor_faults = Readings::around(self.faults(EXPECTED), [self.faults(LOW), self.faults(HIGH)]);
         outcome.refused = self.refused;
+        outcome.placements = self.comparison.map(Comparison::found);
         outcome
     }
 
@@ -92,12 +115,14 @@ impl Run {
         match action {
             Action::Alloc { id, tid, size, align_log2, zeroed, assumed } => {
                 let align = if align_log2 == 0 { 0 } else { 1u64.checked_shl(align_log2.into()).unwrap_or(1 << 63) };
-                self.alloc(id, Request { tid, size, align, zeroed }, assumed);
+                let request = Request { tid, size, align, zeroed };
+                self.alloc(id, call_of(request), request, assumed);
             }
             Action::Realloc { id, tid, size } => self.realloc(id, Request { tid, size, align: 0, zeroed: false }),
             Action::Free { id, tid } => self.free(id, tid),
             Action::Touch { id, from, len, access, seen } => self.touch(id, from, len, access, seen),
             Action::Resident { .. } | Action::Mapping { .. } => self.carried.take(action),
+            Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
             Action::Configure { parameter, value, .. } => self.model.configure(&mut self.kernel, parameter, value),
@@ -107,12 +132,14 @@ impl Run {
         }
     }
 
-    fn alloc(&mut self, id: ObjectId, request: Request, assumed: bool) {
+    fn alloc(&mut self, id: ObjectId, call: &'static str, request: Request, assumed: bool) {
         let slot = id as usize;
         if slot >= self.blocks.len() {
             self.blocks.resize(slot + 1, None);
         }
-        let Some(block) = self.model.malloc(&mut self.kernel, request) else {
+        let block = self.model.malloc(&mut self.kernel, request);
+        self.compare(call, request, block);
+        let Some(block) = block else {
             self.refused += 1;
             return;
         };
@@ -122,14 +149,25 @@ impl Run {
     }
 
     fn realloc(&mut self, id: ObjectId, request: Request) {
-        let Some((old, size)) = self.blocks.get(id as usize).copied().flatten() else { return self.alloc(id, request, false) };
-        let Some(block) = self.model.realloc(&mut self.kernel, request, old) else {
+        let Some((old, size)) = self.blocks.get(id as usize).copied().flatten() else {
+            return self.alloc(id, "realloc", request, false);
+        };
+        let block = self.model.realloc(&mut self.kernel, request, old);
+        self.compare("realloc", request, block);
+        let Some(block) = block else {
             self.refused += 1;
             return;
         };
         self.blocks[id as usize] = Some((block, request.size));
         self.live = self.live - size.0 + request.size.0;
         self.use_bytes(block, size, request.size, false);
+    }
+
+    fn compare(&mut self, call: &'static str, request: Request, block: Option<Block>) {
+        if let Some(comparison) = &mut self.comparison {
+            let spot = block.and_then(|block| self.kernel.spot(block.addr));
+            comparison.compare(call, request, spot, || self.model.describe(request.tid, request.size));
+        }
     }
 
     fn free(&mut self, id: ObjectId, tid: Tid) {

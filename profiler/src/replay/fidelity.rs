@@ -1,7 +1,9 @@
 //! The self-check: one outcome against another, metric by metric.
 
 use super::outcome::Outcome;
+use super::placements::Placements;
 use crate::units::Bytes;
+use crate::vm::Syscall;
 
 /// One metric of the self-check.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,23 +18,28 @@ pub struct Row {
     pub error: Option<f64>,
 }
 
-/// Compares `replayed` with `recorded` (what the kernel measured, or the recorded placements). `placements` is the share of allocations whose simulated
-/// address equals the recorded one; `None` while no model of the recorded allocator exists.
-pub fn rows(recorded: &Outcome, replayed: &Outcome, placements: Option<f64>) -> Vec<Row> {
-    let calls = |outcome: &Outcome| outcome.call_counts().map(|count| Some(count as f64));
-    let ([brk, mmap, munmap, _, madvise], [brk2, mmap2, munmap2, _, madvise2]) = (calls(recorded), calls(replayed));
+/// Compares `replayed` (the model of the allocator that really ran, or the recorded placements where there is none) with `recorded` (what the kernel
+/// measured). `placements` is known only of a model.
+pub fn rows(recorded: &Outcome, replayed: &Outcome) -> Vec<Row> {
+    let placements = replayed.placements.as_ref().and_then(Placements::share);
+    let calls = |metric, kind| {
+        let count = |outcome: &Outcome| Some(outcome.calls.of(kind) as f64);
+        row(metric, count(recorded), count(replayed))
+    };
     let bytes = |value: Option<Bytes>| value.map(|bytes| bytes.0 as f64);
     let peak = |outcome: &Outcome| bytes(outcome.peak_rss.map(|peak| peak.expected));
     let faults = |outcome: &Outcome| Some(outcome.minor_faults.expected as f64);
     vec![
         row("placements", placements.map(|_| 1.0), placements),
-        row("brk_calls", brk, brk2),
-        row("mmap_calls", mmap, mmap2),
-        row("munmap_calls", munmap, munmap2),
-        row("madvise_calls", madvise, madvise2),
+        calls("brk_calls", Syscall::Brk),
+        calls("mmap_calls", Syscall::Mmap),
+        calls("munmap_calls", Syscall::Munmap),
+        calls("madvise_calls", Syscall::Madvise),
         row("peak_rss_bytes", peak(recorded), peak(replayed)),
         row("mean_rss_bytes", bytes(recorded.mean_rss), bytes(replayed.mean_rss)),
         row("minor_faults", faults(recorded), faults(replayed)),
+        calls("mremap_calls", Syscall::Mremap),
+        calls("mprotect_calls", Syscall::Mprotect),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! What one policy did with a workload.
 
+use super::placements::Placements;
 use crate::metrics::{Meter, Point};
 use crate::units::Bytes;
 use crate::vm::{Calls, Syscall};
@@ -80,6 +81,8 @@ pub struct Outcome {
     pub returned: Option<Bytes>,
     /// Blocks that the policy could not provide because the simulated system refused.
     pub refused: u64,
+    /// How the blocks lie in comparison with the recording, where they were compared.
+    pub placements: Option<Placements>,
     /// The curve. Its `returned` has no meaning where [`Outcome::returned`] is unknown.
     pub timeline: Vec<Point>,
 }
@@ -102,6 +105,7 @@ impl Outcome {
             calls_known: true,
             returned: Some(last.returned),
             refused: 0,
+            placements: None,
             timeline: meter.timeline(),
         }
     }

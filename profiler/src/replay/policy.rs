@@ -19,6 +19,8 @@ pub struct Policy {
     text: String,
     /// `None`: the recorded placements.
     model: Option<(&'static ModelSpec, Settings)>,
+    /// The SPEC names a version.
+    versioned: bool,
     thp: Option<thp::Mode>,
 }
 
@@ -33,7 +35,7 @@ impl Policy {
 
     /// The policy that is the recorded placements.
     pub fn recorded() -> Policy {
-        Policy { text: RECORDED.to_owned(), model: None, thp: None }
+        Policy { text: RECORDED.to_owned(), model: None, versioned: false, thp: None }
     }
 
     /// Whether it is the recorded placements, which no model replays.
@@ -49,6 +51,34 @@ impl Policy {
     /// The huge-page mode asked for; without one, the recorded machine's counts.
     pub fn thp(&self) -> Option<thp::Mode> {
         self.thp
+    }
+
+    /// What its model is built with.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.model.as_ref().map(|(_, settings)| settings)
+    }
+
+    /// Whether the SPEC names a version.
+    pub fn is_versioned(&self) -> bool {
+        self.versioned
+    }
+
+    pub(super) fn set_version(&mut self, version: Option<&'static str>) {
+        if let Some((_, settings)) = &mut self.model {
+            settings.version = version;
+        }
+    }
+
+    pub(super) fn set_cpus(&mut self, cpus: Option<u32>) {
+        if let (Some((_, settings)), Some(cpus)) = (&mut self.model, cpus) {
+            settings.cpus = cpus;
+        }
+    }
+
+    /// Whether the two cannot differ, whatever they are called.
+    pub(super) fn does_the_same_as(&self, other: &Policy) -> bool {
+        let model = |policy: &Policy| policy.model.as_ref().map(|(spec, settings)| (spec.id, settings.clone()));
+        model(self) == model(other) && self.thp == other.thp
     }
 
     /// The model, ready to run.
@@ -83,7 +113,7 @@ impl Policy {
         Ok(found)
     }
 
-    fn among(text: &str, known: &[&'static ModelSpec]) -> Result<Policy> {
+    pub(super) fn among(text: &str, known: &[&'static ModelSpec]) -> Result<Policy> {
         let (body, thp) = match text.split_once('+') {
             None => (text, None),
             Some((body, mode)) => (body, Some(thp_mode(mode)?)),
@@ -96,7 +126,8 @@ impl Policy {
             Some(knobs) => from_knobs(knobs, known)?,
             None => from_spec(body, known)?,
         };
-        Ok(Policy { text: text.to_owned(), model: Some(model), thp })
+        let versioned = !body.starts_with("env:") && body.split(':').next().is_some_and(|head| head.contains('@'));
+        Ok(Policy { text: text.to_owned(), model: Some(model), versioned, thp })
     }
 }
 
@@ -192,6 +223,25 @@ fn entries<'a>(variable: &str, value: &'a str) -> Result<Vec<(Option<&'a str>, &
     value.split(between).map(entry).collect()
 }
 
+/// A tunable with the value that its real knob was given; the text where that is no value of it.
+pub(super) type Given<'a> = (&'static Tunable, std::result::Result<i64, &'a str>);
+
+/// What a variable of a program's environment means to a model. Unlike a SPEC, it may name what the model does not have.
+pub(super) fn understood<'a>(spec: &'static ModelSpec, variable: &str, value: &'a str) -> Vec<Given<'a>> {
+    let list = LISTS.iter().find(|(name, ..)| *name == variable);
+    let parts = value.split(|c| list.is_some_and(|&(_, between, _)| c == between));
+    let keyed = parts.filter_map(|part| match list {
+        Some(&(_, _, inside)) => part.split_once(inside).map(|(key, value)| (Some(key), value)),
+        None => Some((None, part)),
+    });
+    let meant = keyed.filter_map(|(key, value)| {
+        let stands_for = |tunable: &&Tunable| tunable.knobs.iter().any(|knob| knob.variable == variable && knob.key == key);
+        let tunable = spec.tunables.iter().find(stands_for)?;
+        Some((tunable, (spec.knob_value)(tunable, value).ok_or(value)))
+    });
+    meant.collect()
+}
+
 fn find_knob(variable: &str, key: Option<&str>, known: &[&'static ModelSpec]) -> Result<(&'static ModelSpec, &'static Tunable)> {
     let shown = |variable: &str, key: Option<&str>| key.map_or(variable.to_owned(), |key| format!("{variable}={key}"));
     let mut names = Vec::new();
@@ -250,4 +300,4 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 #[path = "policy_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,7 @@
 //! What a SPEC means, and what is said about one that means nothing.
 
 use super::*;
-use crate::model::Knob;
+use crate::model::{Knob, plain_knob};
 use proptest::prelude::*;
 
 static KNOBS: [Tunable; 3] = [
@@ -31,12 +31,13 @@ static KNOBS: [Tunable; 3] = [
     },
 ];
 
-static SPEC: ModelSpec = ModelSpec {
-    knob_value: crate::model::plain_knob,
+pub(in crate::replay) static SPEC: ModelSpec = ModelSpec {
     id: "sample",
     versions: &["1.0", "2.36"],
     summary: "for tests",
     tunables: &KNOBS,
+    knob_value: plain_knob,
+    library: crate::model::Footprint::NONE,
     build: |_| Err(Error::new(Kind::Failed, "is not built")),
 };
 

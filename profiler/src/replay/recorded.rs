@@ -5,6 +5,7 @@
 //! - `measured`: what the kernel counted: its resident-set counters, the fault events, the calls.
 
 use super::outcome::{Outcome, Source};
+use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
 use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass};
 use crate::units::{Bytes, Nanos, Pages};
@@ -21,6 +22,10 @@ pub struct Recording {
     counted: bool,
     rss: Bytes,
     faults: u64,
+    /// Events fed, of all processes.
+    events: u64,
+    /// Where blocks lay, until it is taken; `None` where nobody asks.
+    placed: Option<Vec<Placed>>,
 }
 
 /// What a recording says about the process, whatever the policy.
@@ -55,16 +60,30 @@ impl Recording {
             counted: false,
             rss: Bytes(0),
             faults: 0,
+            events: 0,
+            placed: None,
         }
+    }
+
+    /// Notes where blocks lay, for [`take_placed`](Self::take_placed).
+    pub fn note_placed(&mut self) {
+        self.placed.get_or_insert_default();
+    }
+
+    /// Where the blocks of the allocations among the operations so far lay; those that were taken before are left out.
+    pub fn take_placed(&mut self) -> Vec<Placed> {
+        self.placed.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes the next event of the recording, of whatever process; appends operations.
     pub fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
-        let first = out.len();
+        let (first, number) = (out.len(), self.events);
+        self.events += 1;
         if !self.lifter.feed(event, out) {
             return;
         }
         self.follow(&out[first..]);
+        self.place(event, number, &out[first..]);
         let measured = match event.what {
             What::Rss { anon, file, shmem } => {
                 self.rss = (anon + file + shmem).bytes();
@@ -110,6 +129,14 @@ impl Recording {
     /// The count so far; empty before the selected process begins.
     pub fn books(&self) -> Books {
         self.lifter.books().cloned().unwrap_or_default()
+    }
+
+    fn place(&mut self, event: &Event, number: u64, ops: &[Op]) {
+        let (Some(placed), What::Alloc { ptr, .. }) = (&mut self.placed, event.what) else { return };
+        if ops.iter().any(|op| matches!(op.action, Action::Alloc { .. } | Action::Realloc { .. })) {
+            let spot = self.lifter.placement().and_then(|placement| placement.spot(ptr));
+            placed.push(Placed { event: number, spot });
+        }
     }
 
     fn follow(&mut self, ops: &[Op]) {

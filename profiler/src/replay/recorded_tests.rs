@@ -29,7 +29,7 @@ fn program() -> Script {
 #[test]
 fn the_recorded_placements_land_on_what_the_kernel_counted() {
     let (facts, _) = read(&program());
-    let rows = fidelity::rows(&facts.measured, &facts.recorded, None);
+    let rows = fidelity::rows(&facts.measured, &facts.recorded);
     for row in rows.iter().filter(|row| row.metric != "placements") {
         assert!(row.error.is_some_and(|error| error.abs() < 1e-3), "{row:?}");
     }

@@ -38,11 +38,11 @@ impl Area {
         (Addr(start), Addr(start + self.pages as u64 * PAGE))
     }
 
-    /// Runs in pages from the start of the area.
+    /// Runs in pages from the start of the area; the kernel may have put another test's memory directly beside it.
     fn own(&self, runs: &[Run]) -> Vec<Run> {
-        let (start, end) = self.range();
-        let inside = runs.iter().filter(|(first, _)| (start.page()..end.page()).contains(first));
-        inside.map(|(first, pages)| (first - start.page(), *pages)).collect()
+        let (start, end) = (self.range().0.page(), self.range().1.page());
+        let clipped = runs.iter().map(|&(first, pages)| (first.max(start), (first + pages).min(end)));
+        clipped.filter(|(first, last)| first < last).map(|(first, last)| (first - start, last - first)).collect()
     }
 }
 

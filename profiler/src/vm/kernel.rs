@@ -13,18 +13,21 @@ use crate::event::{Access, Advice, Backing, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::extents::Extents;
 use crate::units::{Addr, Bytes, Nanos, PAGE};
 
-/// Where the simulated break area begins.
+/// Where the simulated break area begins, unless it is told where in a huge page.
 pub const BREAK_BASE: Addr = Addr(0x5555_5560_0000);
 /// Mappings are placed below this address, at the highest place that fits.
 pub const MMAP_TOP: Addr = Addr(0x7fff_f7ff_0000);
 /// The break area ends here at the latest: 16 TiB after its base.
 const BREAK_LIMIT: Addr = Addr(BREAK_BASE.0 + (1 << 44));
-const HUGE: u64 = 2 << 20;
+/// A huge page, bytes.
+pub const HUGE: u64 = 2 << 20;
 
 /// A simulated kernel with one process, seen in `N` readings.
 #[derive(Clone)]
 pub struct Kernel<const N: usize> {
     space: AddressSpace<N>,
+    /// Where the break area begins.
+    base: Addr,
     /// Free address space for mappings, in bytes.
     gaps: Extents,
     /// What is left of each mapping, with its number and whether it was made without access. Changes of protection do not split it.
@@ -44,7 +47,24 @@ impl<const N: usize> Kernel<N> {
         gaps.insert(BREAK_LIMIT.0, MMAP_TOP.0);
         let mut space = AddressSpace::new(thp);
         space.set_break(BREAK_BASE);
-        Kernel { space, gaps, mappings: RangeMap::new(), serial: 0, foreign: Vec::new(), calls: Calls::default(), now: Nanos(0) }
+        Kernel {
+            space,
+            base: BREAK_BASE,
+            gaps,
+            mappings: RangeMap::new(),
+            serial: 0,
+            foreign: Vec::new(),
+            calls: Calls::default(),
+            now: Nanos(0),
+        }
+    }
+
+    /// The break begins so far inside a huge page; of no effect once it was moved.
+    pub fn begin_break(&mut self, within: Bytes) {
+        if self.space.break_area() == Some((self.base, self.base)) {
+            self.base = BREAK_BASE.offset(Bytes(within.0 % HUGE));
+            self.space.begin_break(self.base);
+        }
     }
 
     /// Sets the clock that models read.
@@ -69,12 +89,12 @@ impl<const N: usize> Kernel<N> {
 
     /// Where an address lies in its area; `None` where nothing is mapped.
     pub fn spot(&self, addr: Addr) -> Option<Spot> {
-        if let Some((range, (_, reserve))) = self.mappings.get(addr.page()) {
-            let area = if reserve { Area::Reserve } else { Area::Mapping };
-            return Some(Spot { area, offset: Bytes(addr.0 - range.start * PAGE) });
+        if (self.base..self.break_end()).contains(&addr) {
+            return Some(Spot { area: Area::Heap, offset: addr.since(self.base) });
         }
-        let end = self.break_end();
-        (BREAK_BASE..end).contains(&addr).then(|| Spot { area: Area::Heap, offset: addr.since(BREAK_BASE) })
+        let (range, (_, reserve)) = self.mappings.get(addr.page())?;
+        let area = if reserve { Area::Reserve } else { Area::Mapping };
+        Some(Spot { area, offset: Bytes(addr.0 - range.start * PAGE) })
     }
 
     /// The program itself moves the break: not counted, because such calls are carried. Downwards no further than what it has at the top: under
@@ -104,7 +124,7 @@ impl<const N: usize> Kernel<N> {
     }
 
     fn break_end(&self) -> Addr {
-        self.space.break_area().map_or(BREAK_BASE, |(_, end)| end)
+        self.space.break_area().map_or(self.base, |(_, end)| end)
     }
 
     /// Maps what was found free.
@@ -128,7 +148,7 @@ impl<const N: usize> Kernel<N> {
 impl<const N: usize> Os for Kernel<N> {
     fn brk(&mut self, end: Addr) -> Addr {
         self.calls.add(Syscall::Brk, 1);
-        if end >= BREAK_BASE && end <= BREAK_LIMIT {
+        if end >= self.base && end <= BREAK_LIMIT {
             self.set_break(end.0);
         }
         self.break_end()
@@ -303,6 +323,19 @@ mod tests {
         kernel.brk(at(11_000));
         assert_eq!([moved(&mut kernel, -400), moved(&mut kernel, i64::MIN)], [10_600, 10_000]);
         assert_eq!(kernel.calls().of(Syscall::Brk), 3);
+    }
+
+    #[test]
+    fn where_the_break_begins_decides_what_of_it_is_huge() {
+        let mut kernel = Kernel::<1>::new(Mode::Always);
+        kernel.begin_break(Bytes(HUGE - PAGE));
+        let begin = kernel.brk(Addr(0));
+        assert_eq!(begin.0 % HUGE, HUGE - PAGE);
+        kernel.brk(begin.offset(Bytes(PAGE + HUGE)));
+        [0, PAGE].iter().for_each(|&by| kernel.touch(begin.offset(Bytes(by)), Bytes(1), Access::Write));
+        assert_eq!(kernel.space().counters(0).anon.0, 1 + 512);
+        kernel.begin_break(Bytes(0));
+        assert_eq!(kernel.spot(begin), Some(Spot { area: Area::Heap, offset: Bytes(0) }));
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl<const N: usize> AddressSpace<N> {
         self.brk
     }
 
+    /// The break area, still empty, begins at `start`.
+    pub fn begin_break(&mut self, start: Addr) {
+        self.brk = Some((start, start));
+    }
+
     /// The break is now `end`. The first one seen is where the area starts.
     pub fn set_break(&mut self, end: Addr) {
         let (start, old) = self.brk.unwrap_or((end, end));

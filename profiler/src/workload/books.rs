@@ -14,7 +14,8 @@ pub(super) enum Fate {
 
 pub(super) const OWN_CALL: &str = "the allocator's own system call";
 pub(super) const OWN_TOUCH: &str = "the allocator's own touch";
-pub(super) const FAILED: &str = "failed call";
+/// A call of the malloc family that gave nothing.
+pub const FAILED: &str = "failed call";
 pub(super) const FREE_NULL: &str = "free of NULL";
 pub(super) const FREE_UNKNOWN: &str = "free of a block that is older than the recording or was freed before";
 pub(super) const FREE_INHERITED: &str = "free of a block inherited at fork";

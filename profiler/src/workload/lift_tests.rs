@@ -54,7 +54,8 @@ pub(super) fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
 }
 
 pub(super) fn heap_ops(actions: &[Action]) -> Vec<Action> {
-    let carried = |action: &&Action| !matches!(action, Action::Resident { .. } | Action::Mapping { .. } | Action::End);
+    let carried =
+        |action: &&Action| !matches!(action, Action::Resident { .. } | Action::Mapping { .. } | Action::Break { .. } | Action::End);
     actions.iter().filter(carried).copied().collect()
 }
 

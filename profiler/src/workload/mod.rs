@@ -4,6 +4,7 @@
 //! lift        Event* → Op*: follows the selected process, and its ancestors until it begins
 //! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
+//! mapping     a call that mapped memory
 //! live        recorded address → object; races between threads
 //! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
 //! touch       page faults → touches of objects: the one place of inference
@@ -22,6 +23,7 @@ mod books;
 mod carried;
 mod lift;
 mod live;
+mod mapping;
 mod placement;
 mod process;
 mod regions;
@@ -30,7 +32,7 @@ pub(crate) mod script;
 mod threads;
 mod touch;
 
-pub use books::Books;
+pub use books::{Books, FAILED};
 pub use lift::Lifter;
 pub use placement::Placement;
 pub use regions::Owner;
@@ -84,6 +86,11 @@ pub enum Action {
         id: ObjectId,
         /// The freeing thread.
         tid: Tid,
+    },
+    /// The break was asked for the first time.
+    Break {
+        /// Bytes between the start of a huge page and where the break begins: which parts of it can become huge.
+        within: u32,
     },
     /// The program itself moved the break: no call of the allocator, which finds it elsewhere the next time it looks.
     Sbrk {

@@ -9,10 +9,9 @@
 //! the unmap whose record is still on its way.
 
 use super::carried::Carried;
+use super::mapping::Mapping;
 use super::regions::{Made, Owner, Region, Regions};
-use crate::event::{
-    Access, Advice, Backing, MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_POPULATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE,
-};
+use crate::event::{Access, Advice, Backing, MAP_FIXED, MAP_POPULATE};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::space::{Touched, page_range};
 use crate::vm::{AddressSpace, Area, Calls, Page, PageStates, Spot, Syscall, thp};
@@ -27,14 +26,6 @@ pub struct Placement {
     /// Pages that were resident before this process was recorded (attach, fork). Where the allocator holds them they are carried too:
     /// no policy can know what is in them.
     older: PageStates,
-}
-
-/// A call that mapped memory, as recorded.
-pub(super) struct Mapping {
-    pub(super) len: Bytes,
-    pub(super) prot: u8,
-    pub(super) flags: u32,
-    pub(super) file: bool,
 }
 
 impl Placement {
@@ -121,7 +112,7 @@ impl Placement {
     pub(super) fn called(&mut self, kind: Syscall, in_heap: bool) -> (Owner, Carried) {
         self.calls.add(kind, 1);
         let owner = if in_heap { Owner::Allocator } else { Owner::Program };
-        (owner, Carried { calls: Some((kind, 1)), ..Carried::default() }.of(owner))
+        (owner, Carried::default().with_call_of(owner, kind))
     }
 
     /// `brk` answered with `got`; `freeing`: the thread may be inside `free`. Answers also with how far the program moved it.
@@ -134,17 +125,13 @@ impl Placement {
         self.calls.add(Syscall::Brk, 1);
         let (low, high) = (old.min(got).page_up().page(), old.max(got).page_up().page());
         let top = (old > start).then(|| self.regions.at(old.page_up().page() - 1)).flatten();
-        let made = top.map(|id| (self.regions.get(id).owner, self.regions.get(id).made));
-        let ours = made == Some((Owner::Program, Made::BySbrk));
+        let ours = top.is_some_and(|id| self.regions.get(id).is_by_sbrk());
         // `free` gives back what is the allocator's, and never grows.
         let theirs = in_heap || (freeing && got < old && !ours);
         // What was there before the recording is whoever's moves its end.
         let grown = top.filter(|_| if theirs { !ours } else { ours });
-        let region = match theirs {
-            true => Region::new(Owner::Allocator, now, Made::Usual, (Syscall::Brk, 0)),
-            false => Region::new(Owner::Program, now, Made::BySbrk, (Syscall::Brk, 0)),
-        };
-        let owner = region.owner;
+        let (owner, made) = if theirs { (Owner::Allocator, Made::Usual) } else { (Owner::Program, Made::BySbrk) };
+        let region = Region::new(owner, now, made, (Syscall::Brk, 0));
         let carried = self.observe(Some(low..high), |this| {
             this.space.set_break(got);
             match grown {
@@ -171,8 +158,8 @@ impl Placement {
             if implied {
                 this.space.unmap(addr, call.len);
             }
-            this.space.map_at(addr, call.len, call.prot, backing(call));
-            let made = if call.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0 { Made::Reserved } else { Made::Usual };
+            this.space.map_at(addr, call.len, call.prot, call.backing());
+            let made = if call.is_closed() { Made::Reserved } else { Made::Usual };
             this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
         });
@@ -360,14 +347,4 @@ impl Placement {
 
 fn pages(count: u64) -> i64 {
     Pages(count).bytes().0 as i64
-}
-
-fn backing(call: &Mapping) -> Backing {
-    let anonymous = call.flags & MAP_ANONYMOUS != 0 || !call.file;
-    match (call.flags & MAP_SHARED != 0, anonymous) {
-        (true, _) => Backing::Shared,
-        (false, false) => Backing::PrivateFile,
-        (false, true) if call.flags & MAP_GROWSDOWN != 0 => Backing::Stack,
-        (false, true) => Backing::Anonymous,
-    }
 }

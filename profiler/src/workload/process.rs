@@ -6,13 +6,15 @@ use super::books::{
 };
 use super::carried::Carried;
 use super::live::{Live, Object};
-use super::placement::{Mapping, Placement};
+use super::mapping::Mapping;
+use super::placement::Placement;
 use super::regions::Owner;
 use super::threads::Threads;
 use super::{Action, Op, touch};
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::Syscall;
+use crate::vm::kernel::HUGE;
 use crate::vm::space::Touched;
 
 /// One process while it is followed.
@@ -65,13 +67,15 @@ impl Process {
         let fate = match event.what {
             _ if self.ended => Fate::SetAside(LATE),
             what if !plausible(what) => Fate::SetAside(IMPOSSIBLE),
-            What::Brk { got, .. } => self.brk(got, event, freeing, out),
-            _ => self.lift(event, out),
+            _ => self.lift(event, freeing, out),
         };
         self.books.enter(fate);
+        while let Some(tid) = self.threads.gone() {
+            self.emit_unless_ended(Action::ThreadEnd { tid }, out);
+        }
     }
 
-    fn lift(&mut self, event: &Event, out: &mut Vec<Op>) -> Fate {
+    fn lift(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
         let tid = event.tid;
         match event.what {
             What::Alloc { call, ptr, size, old, align } => self.alloc(call, ptr, size, old, align, tid, out),
@@ -114,7 +118,6 @@ impl Process {
             What::Start => Fate::Lifted,
             What::ThreadEnd => {
                 self.books.rename(FREE_UNKNOWN, FREE_AT_EXIT, self.threads.ended(tid));
-                self.emit(Action::ThreadEnd { tid }, out);
                 Fate::Lifted
             }
             What::Trim { pad } => {
@@ -129,15 +132,17 @@ impl Process {
                 self.end(out);
                 Fate::Lifted
             }
-            _ => self.system_call(event, out),
+            What::Brk { got, .. } => self.brk(got, event, freeing, out),
+            _ => self.system_call(event, freeing, out),
         }
     }
 
-    fn system_call(&mut self, event: &Event, out: &mut Vec<Op>) -> Fate {
+    fn system_call(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
         let (in_heap, now, place) = (event.in_heap, event.time, &mut self.placement);
         let (owner, carried) = match event.what {
             What::Mmap { len, prot, flags, file, result: Ok(addr), .. } => {
-                place.mmap(addr, &Mapping { len, prot, flags, file }, in_heap, now)
+                let call = Mapping { len, prot, flags, file };
+                place.mmap(addr, &call, in_heap || freeing && call.reserves(), now)
             }
             What::Munmap { addr, len, entered, errno: 0 } => place.munmap(addr, len, entered, in_heap),
             What::Mremap { addr, len, new_len, result: Ok(to), .. } => place.mremap(addr, len, to, new_len, in_heap, now),
@@ -156,6 +161,9 @@ impl Process {
 
     /// The break is the allocator's when it moves inside a call, or downwards where `free` may still be at work.
     fn brk(&mut self, got: Addr, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
+        if self.placement.space().break_area().is_none() {
+            self.emit(Action::Break { within: (got.0 % HUGE) as u32 }, out);
+        }
         let (owner, carried, delta) = self.placement.brk(got, event.in_heap, freeing, event.time);
         self.carry(carried, out);
         if owner == Owner::Allocator {
@@ -271,6 +279,12 @@ impl Process {
         }
         if (anon, faults) != (0, 0) {
             self.emit(Action::Resident { anon: narrow(anon), file: 0, shmem: 0, faults: narrow(faults) }, out);
+        }
+    }
+
+    fn emit_unless_ended(&self, action: Action, out: &mut Vec<Op>) {
+        if !self.ended {
+            self.emit(action, out);
         }
     }
 

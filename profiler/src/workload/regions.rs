@@ -45,6 +45,11 @@ impl Region {
         Region { owner, born, made, pages: 0, hull: 0..0, faults: 0, calls }
     }
 
+    /// Whether the program made it by its own `brk`.
+    pub(super) fn is_by_sbrk(&self) -> bool {
+        self.owner == Owner::Program && self.made == Made::BySbrk
+    }
+
     /// Whether every policy must add its size.
     fn is_carried(&self) -> bool {
         self.owner == Owner::Program && self.made != Made::BySbrk

@@ -2,9 +2,9 @@
 
 use super::super::Action;
 use super::super::books::*;
-use super::super::script::{HEAP, Script};
+use super::super::script::{HEAP, MAPS, PRIVATE, Script};
 use super::tests::{aside, carried, carried_calls, heap_ops, lift, malloc};
-use crate::event::{Access, Call, What};
+use crate::event::{Access, Call, MAP_STACK, What};
 use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::{Area, Syscall};
 
@@ -41,6 +41,38 @@ fn a_break_that_shrinks_is_the_allocators_after_a_free_and_the_programs_otherwis
     let sbrks: Vec<Action> = heap_ops(&actions).into_iter().filter(|action| matches!(action, Action::Sbrk { .. })).collect();
     assert_eq!(sbrks, [-1, -1, 4, -1, -3].map(|pages| moved(pages * PAGE as i64)));
     assert_eq!((aside(&lifter, OWN_CALL), carried_calls(&actions, Syscall::Brk)), (3, 6));
+}
+
+#[test]
+fn an_arena_made_by_a_threads_first_free_is_the_allocators() {
+    let reserve = |script: &mut Script, at: u64, flags: u32| {
+        let (hint, len) = (Addr(0), Bytes(4 * PAGE));
+        script.push(What::Mmap { hint, len, prot: 0, flags: PRIVATE | flags, file: false, result: Ok(Addr(at)) });
+    };
+    let mut script = Script::with_heap();
+    script.malloc(HEAP + 16, 100).malloc(HEAP + 200, 1).tid(2).free(HEAP + 16);
+    reserve(&mut script, MAPS, 0);
+    script.munmap(MAPS, 1).push(What::Mprotect { addr: Addr(MAPS + PAGE), len: Bytes(PAGE), prot: 3, errno: 0 });
+    script.free(HEAP + 200);
+    reserve(&mut script, MAPS + 100 * PAGE, MAP_STACK);
+    reserve(&mut script, MAPS + 200 * PAGE, 0);
+    let (actions, lifter) = lift(&script);
+    assert_eq!(([Syscall::Mmap, Syscall::Munmap, Syscall::Mprotect].map(|kind| carried_calls(&actions, kind))), [2, 0, 0]);
+    assert_eq!(aside(&lifter, OWN_CALL), 4);
+    let spot = lifter.placement().unwrap().spot(Addr(MAPS + PAGE + 0x30)).unwrap();
+    assert_eq!((spot.area, spot.offset), (Area::Reserve, Bytes(0x30)));
+}
+
+#[test]
+fn a_call_that_began_before_a_thread_ended_was_made_while_it_lived() {
+    let mut script = Script::with_heap();
+    script.malloc(HEAP + 16, 10).tid(2).in_heap(|heap| heap.mmap(MAPS, 4, PRIVATE)).tid(3).push(What::ThreadEnd);
+    script.tid(1).free(HEAP + 16).tid(2).malloc(MAPS + 16, 20).tid(4).in_heap(|heap| heap.fault(MAPS, Access::Write));
+    script.tid(2).push(What::ThreadEnd).tid(4).push(What::ThreadEnd);
+    let (actions, _) = lift(&script);
+    let end = |tid| Action::ThreadEnd { tid };
+    let expected = [malloc(0, 1, 10, false), Action::Free { id: 0, tid: 1 }, malloc(0, 2, 20, false), end(3), end(2), end(4)];
+    assert_eq!(heap_ops(&actions), expected);
 }
 
 #[test]

@@ -1,21 +1,11 @@
 //! Random scripts under every setting, here and there.
 
+use super::agreement::{Values, all, check, installed, seeds};
 use super::play::{model, spec};
-use super::real::{Libc, environment};
-use super::replayed::{Difference, compare};
-use super::script::Op;
-use super::shrink::{possible, shrink};
-use super::workload::{Shape, script};
+use super::real::environment;
+use super::replayed::compare;
+use super::workload::{CROWDED, DISTURBED, PLAIN, THREADED, script};
 use profiler::vm::thp::Mode;
-use std::ops::Range;
-
-type Values = &'static [(&'static str, i64)];
-
-const PLAIN: Shape = Shape { operations: 1500, threads: 0, disturbed: false };
-const DISTURBED: Shape = Shape { disturbed: true, ..PLAIN };
-const THREADED: Shape = Shape { threads: 4, ..PLAIN };
-/// More than there are arenas for on a small machine.
-const CROWDED: Shape = Shape { operations: 4000, threads: 24, disturbed: false };
 
 /// Settings that a single thread notices.
 const SETTINGS: &[Values] = &[
@@ -84,42 +74,6 @@ const VARIABLES: [(&str, Option<&str>, &str); 16] = [
     ("GLIBC_TUNABLES", Some("glibc.malloc.top_pad"), "0x1400"),
 ];
 
-/// `DIFFERENTIAL_SEEDS=100-200` asks for others than usual.
-fn seeds(usual: u64) -> Range<u64> {
-    let text = std::env::var("DIFFERENTIAL_SEEDS").unwrap_or_default();
-    let given = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..last.parse().ok()?));
-    given.unwrap_or(1..1 + usual)
-}
-
-fn installed() -> Option<Libc> {
-    Libc::installed().map_err(|reason| println!("skipped: {reason}")).ok()
-}
-
-/// Runs one script here and there; a difference is shrunk and told.
-fn check(libc: &Libc, values: &[(&str, i64)], variables: &[(String, String)], script: &[Op]) -> Result<(), String> {
-    let compared = |ops: &[Op]| compare(model(&libc.version, values, libc.cpus), ops, &libc.run(variables, ops), Mode::Madvise);
-    let Err(first) = compared(script) else { return Ok(()) };
-    let failing = possible(&script[..=first.at]);
-    let small = shrink(&failing, |ops| compared(ops).is_err());
-    let Err(Difference { at, what }) = compared(&small) else {
-        return Err(format!("{variables:?}: {}, but not every time", first.what));
-    };
-    let lines: Vec<String> = small.iter().map(ToString::to_string).collect();
-    Err(format!("{variables:?}: operation {at} of\n    {}\n  {what}", lines.join("\n    ")))
-}
-
-fn all(libc: &Libc, usual: u64, shape: Shape, settings: &[Values]) {
-    let mut wrong = Vec::new();
-    for values in settings {
-        let outcome = seeds(usual).find_map(|seed| {
-            let error = check(libc, values, &environment(values), &script(seed, shape)).err()?;
-            Some(format!("seed {seed}, {error}"))
-        });
-        wrong.extend(outcome);
-    }
-    assert!(wrong.is_empty(), "{} of {} settings differ:\n{}", wrong.len(), settings.len(), wrong.join("\n"));
-}
-
 #[test]
 fn one_thread() {
     let Some(libc) = installed() else { return };
@@ -145,6 +99,7 @@ fn threads_in_turn() {
 fn huge_pages() {
     let Some(libc) = installed() else { return };
     all(&libc, 3, PLAIN, HUGE);
+    all(&libc, 2, THREADED, HUGE);
 }
 
 #[test]

@@ -204,6 +204,7 @@ static void end(size_t thread) {
 static void run(void) {
     for (current = 0; current < head.operations; current++) {
         const struct operation *op = &script[current];
+        if (op->thread >= THREADS || op->slot >= (op->call == SPAWN ? THREADS : SLOTS)) stop(8);
         if (op->call == EXIT) {
             end(op->thread);
         } else if (op->thread != 0) {
@@ -264,7 +265,7 @@ int main(int count, char **arguments) {
     seen[0] = UNSEEN;
     run();
     head.end = OWN(SYS_brk, 0, 0, 0, 0);
-    head.pages = (head.end - head.heap + PAGE - 1) / PAGE;
+    head.pages = (head.end + PAGE - 1) / PAGE - head.heap / PAGE;
     unsigned char *states = map(head.pages);
     look_at_heap(states);
     int out = open(arguments[2], O_WRONLY | O_CREAT | O_TRUNC, 0600);

@@ -4,6 +4,7 @@
 //! script, and what it asks of the system is answered with what the real kernel answered; so addresses are equal, not only comparable.
 
 mod agree;
+mod agreement;
 #[path = "../../src/model/glibc/vectors/examples.rs"]
 mod examples;
 #[path = "../../src/model/glibc/vectors/observed.rs"]
@@ -20,4 +21,6 @@ mod shrink;
 #[path = "../../src/model/glibc/vectors/tables.rs"]
 mod tables;
 mod truth;
+mod versions;
+mod witness;
 mod workload;

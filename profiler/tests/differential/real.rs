@@ -31,11 +31,32 @@ impl Libc {
         Libc { version, cpus: cpus(), command: vec![driver()?], folder: folder() }.checked()
     }
 
-    /// One that was unpacked into a folder, which holds `libc.so.6` and the loader. The error is the reason to skip the test.
-    pub(crate) fn unpacked(version: &str, library: &Path) -> Result<Libc, String> {
-        let loader = library.join("ld-linux-x86-64.so.2");
-        let command = vec![loader, "--library-path".into(), library.into(), driver()?];
+    /// One that was unpacked into a folder as Debian packs it, with what programs are linked with. The error is the reason to skip the test.
+    pub(crate) fn unpacked(version: &str, root: &Path) -> Result<Libc, String> {
+        let development = root.join("usr/lib/x86_64-linux-gnu");
+        let library = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"].map(|folder| root.join(folder));
+        let library = library.into_iter().find(|folder| folder.join("libc.so.6").is_file()).ok_or("it holds no libc.so.6")?;
+        let [loader, libc, threads] = ["ld-linux-x86-64.so.2", "libc.so.6", "libpthread.so.0"].map(|name| library.join(name));
+        let [start, begin, end, rest] = ["crt1.o", "crti.o", "crtn.o", "libc_nonshared.a"].map(|name| development.join(name));
+        let parts = [start, begin, threads, libc, rest, loader.clone(), end].map(|part| part.display().to_string());
+        let arguments: Vec<String> = ["-nostdlib", "-no-pie"].map(str::to_owned).into_iter().chain(parts).collect();
+        let driver = programs::build(&source(), &format!("heap_driver-{version}"), &arguments)?;
+        let command = vec![loader, "--library-path".into(), library, driver];
         Libc { version: version.to_owned(), cpus: cpus(), command, folder: folder() }.checked()
+    }
+
+    /// The same, watched. The error is the reason to skip the test.
+    pub(crate) fn under_strace(mut self) -> Result<Libc, String> {
+        Command::new("strace").arg("-V").output().map_err(|error| format!("strace cannot be run: {error}"))?;
+        let calls = "trace=brk,mmap,munmap,mremap,madvise,mprotect";
+        let words = ["strace", "-f", "-X", "raw", "-e", calls, "-o"].map(PathBuf::from);
+        self.command = words.into_iter().chain([self.folder.join("trace")]).chain(self.command).collect();
+        self.checked()
+    }
+
+    /// What strace wrote about the last run.
+    pub(crate) fn trace(&self) -> String {
+        std::fs::read_to_string(self.folder.join("trace")).expect("what strace wrote")
     }
 
     fn checked(self) -> Result<Libc, String> {
@@ -84,12 +105,16 @@ fn folder() -> Folder {
     Folder::new(&format!("differential.{}", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The path of the built driver.
-pub(crate) fn driver() -> Result<PathBuf, String> {
+/// The driver, built for the libc of this machine.
+fn driver() -> Result<PathBuf, String> {
     if !cfg!(target_arch = "x86_64") {
         return Err("the driver knows x86-64 only".to_owned());
     }
-    programs::build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/driver.c"), "heap_driver", &["-pthread".to_owned()])
+    programs::build(&source(), "heap_driver", &["-pthread".to_owned()])
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/driver.c")
 }
 
 fn encode(script: &[Op]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use super::observed::{Kind, Run, Step, SystemCall};
 use super::play::{Player, World, moved, state};
 use super::script::{Call, Op};
-use profiler::event::{Access, Advice, Backing, PROT_READ, PROT_WRITE};
+use profiler::event::{Access, Advice, Backing};
 use profiler::model::AllocatorModel;
 use profiler::units::{Addr, Bytes, Nanos, PAGE};
 use profiler::vm::AddressSpace;
@@ -31,7 +31,10 @@ struct Recorded {
 /// Plays a script to a model and compares with how it really went.
 pub(crate) fn compare(model: Box<dyn AllocatorModel>, script: &[Op], run: &Run, thp: Mode) -> Result<(), Difference> {
     let mut space = AddressSpace::new(thp);
+    // Where something used the break before, the first page has a part that is in use.
+    space.set_break(Addr(run.heap).page_down());
     space.set_break(Addr(run.heap));
+    space.mark_resident(Addr(run.heap).page_down(), Bytes(run.heap % PAGE));
     let mut world = Recorded { space, end: Addr(run.heap), calls: VecDeque::new() };
     let mut player = Player::new(model);
     for (at, (op, step)) in script.iter().zip(&run.steps).enumerate() {
@@ -68,7 +71,7 @@ impl Recorded {
 
     fn compare_pages(&self, run: &Run) -> Result<(), String> {
         for (page, &expected) in run.pages.iter().enumerate() {
-            let got = state(self.space.page(Addr(run.heap + page as u64 * PAGE)));
+            let got = state(self.space.page(Addr(run.heap).page_down().offset(Bytes(page as u64 * PAGE))));
             if got != expected {
                 return Err(format!("at the end page {page:#x} of the heap: expected {expected:?}, got {got:?}"));
             }
@@ -131,7 +134,9 @@ impl Os for Recorded {
     }
 
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
-        self.mapped(Addr(0), len, PROT_READ | PROT_WRITE, true)
+        // The port says nothing of the place and the protection.
+        let (hint, prot) = self.calls.front().map_or((0, 0), |call| (call.addr, call.extra as u8));
+        self.mapped(Addr(hint), len, prot, true)
     }
 
     fn munmap(&mut self, addr: Addr, len: Bytes) {

@@ -15,10 +15,15 @@ pub(crate) struct Shape {
     pub(crate) disturbed: bool,
 }
 
+pub(crate) const PLAIN: Shape = Shape { operations: 1500, threads: 0, disturbed: false };
+pub(crate) const DISTURBED: Shape = Shape { disturbed: true, ..PLAIN };
+pub(crate) const THREADED: Shape = Shape { threads: 4, ..PLAIN };
+/// More threads than there are arenas for on a small machine.
+pub(crate) const CROWDED: Shape = Shape { operations: 4000, threads: 24, disturbed: false };
+
 /// A script for a seed.
 pub(crate) fn script(seed: u64, shape: Shape) -> Vec<Op> {
-    let mut maker =
-        Maker { random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), shape, full: Vec::new(), running: vec![0], next_thread: 1 };
+    let mut maker = Maker { random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), shape, full: Vec::new(), running: vec![0] };
     (0..8).for_each(|_| _ = maker.random.next());
     let mut ops = Vec::new();
     while ops.len() < shape.operations {
@@ -34,7 +39,6 @@ struct Maker {
     /// Slots that hold a block, in the order in which they were filled.
     full: Vec<i64>,
     running: Vec<u32>,
-    next_thread: u32,
 }
 
 impl Maker {
@@ -161,10 +165,11 @@ impl Maker {
     /// Starts a thread, or ends one.
     fn thread(&mut self) -> Op {
         let others = self.running.len() as u64 - 1;
-        if others == 0 || (others < self.shape.threads && self.random.below(2) == 0 && self.next_thread < 60) {
-            self.next_thread += 1;
-            self.running.push(self.next_thread - 1);
-            return Op::new(Call::Spawn, i64::from(self.next_thread - 1), 0);
+        if others == 0 || (others < self.shape.threads && self.random.below(2) == 0) {
+            // Numbers come again, as the kernel's do.
+            let free = (1..).find(|number| !self.running.contains(number)).expect("some number is free");
+            self.running.push(free);
+            return Op::new(Call::Spawn, i64::from(free), 0);
         }
         let thread = self.running.remove(1 + self.random.below(others) as usize);
         Op::new(Call::Exit, 0, 0).by(thread)

@@ -21,7 +21,7 @@ macro_rules! each {
 
         #[test]
         fn every_program_is_recorded() {
-            let elsewhere = ["late_library", "leader_exit", "loop_forever", "nothing"];
+            let elsewhere = ["late_library", "leader_exit", "left_memory", "loop_forever", "nothing"];
             let mut named: Vec<&str> = vec![$(stringify!($name)),*];
             named.extend(elsewhere);
             named.sort();
@@ -302,4 +302,14 @@ fn each_process_has_a_stream_of_its_own() {
     assert_eq!((calls("malloc"), calls("free")), (vec![10, 20, 30], vec![10, 30, 60]));
     let parents: Vec<Option<u32>> = trace.manifest.processes.iter().map(|process| process.parent).collect();
     assert_eq!(parents, [None, Some(0), Some(1)]);
+}
+
+#[test]
+fn a_memory_that_was_left_is_no_more_its_former_owners() {
+    let Some(_alone) = possible() else { return };
+    let Some((_folder, trace)) = recorded("left_memory") else { return };
+    let second = trace.manifest.processes.get(1).expect("the program executed itself");
+    assert_eq!(second.ending.as_deref(), Some("exited 0"));
+    let anon = trace.events.iter().filter(|event| event.process == second.id).filter_map(anonymous).max().expect("some");
+    assert!(anon < 500, "{anon} anonymous pages; 2000 were written in the memory that was left");
 }

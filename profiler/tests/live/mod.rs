@@ -2,6 +2,7 @@
 
 mod counts;
 mod endings;
+mod faithful;
 mod losses;
 mod outputs;
 mod privileges;
@@ -72,8 +73,11 @@ pub(crate) fn record(folder: &Folder, program: &mut Command) -> (Said, Trace) {
     (said, Trace::open(&trace))
 }
 
+/// Numbers by column.
+pub(crate) type Row = HashMap<String, u64>;
+
 /// The rows of a replay's `summary.csv` by policy: cells by column.
-pub(crate) fn replayed(folder: &Folder, process: Option<&str>) -> HashMap<String, HashMap<String, u64>> {
+pub(crate) fn replayed(folder: &Folder, process: Option<&str>) -> HashMap<String, Row> {
     let report = folder.join("report");
     let mut command = heapcast(&["replay", "--quiet", "--force", "--policy", "recorded"]);
     command.args(process.map(|process| ["--process", process]).unwrap_or_default().iter().filter(|word| !word.is_empty()));
@@ -81,7 +85,8 @@ pub(crate) fn replayed(folder: &Folder, process: Option<&str>) -> HashMap<String
     summary(&report.join("summary.csv"))
 }
 
-fn summary(file: &Path) -> HashMap<String, HashMap<String, u64>> {
+/// The rows of a `summary.csv` by policy.
+pub(crate) fn summary(file: &Path) -> HashMap<String, Row> {
     let text = std::fs::read_to_string(file).expect("a summary");
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().expect("a heading").split(',').collect();

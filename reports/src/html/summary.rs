@@ -114,10 +114,10 @@ impl Summary {
         let rows = study.policies.iter().zip(chart::styles(study)).map(|(policy, style)| Row {
             policy: reading::name(policy),
             origin: origin(study, policy),
-            is_model: is_model(policy),
+            is_model: !reading::is_truth(study, policy),
             swatch: Swatch::of(&style),
             interval: longest.and_then(|longest| Interval::of(policy, base, longest)),
-            memory: MEMORY.iter().map(|shown| cell(shown, policy, base, check)).collect(),
+            memory: MEMORY.iter().map(|shown| cell(shown, policy, base, check, reading::is_truth(study, policy))).collect(),
             calls: calls(policy),
         });
         Summary {
@@ -127,10 +127,6 @@ impl Summary {
             rows: rows.collect(),
         }
     }
-}
-
-fn is_model(policy: &PolicyResult) -> bool {
-    policy.policy != "measured" && policy.policy != "recorded"
 }
 
 fn origin(study: &Study, policy: &PolicyResult) -> String {
@@ -165,14 +161,14 @@ fn calls(policy: &PolicyResult) -> Vec<Cell> {
     std::iter::once(all).chain(CALLS.iter().map(|shown| Cell::of((shown.get)(policy), Unit::Count))).collect()
 }
 
-fn cell(shown: &Shown, policy: &PolicyResult, base: Option<&PolicyResult>, check: &SelfCheck) -> Cell {
+fn cell(shown: &Shown, policy: &PolicyResult, base: Option<&PolicyResult>, check: &SelfCheck, is_truth: bool) -> Cell {
     let unit = declared(shown.column).map_or(Unit::Count, |column| column.unit);
     let mut cell = Cell::of((shown.get)(policy), unit);
     if COMPARED.contains(&shown.column) {
         let margin = if unit == Unit::Bytes { check.peak_margin() } else { check.faults_margin() };
         cell.delta = base.filter(|base| !std::ptr::eq(*base, policy)).and_then(|base| {
             let share = reading::difference((shown.get)(policy), (shown.get)(base))?;
-            Some(delta(share, margin, is_model(policy)))
+            Some(delta(share, margin, !is_truth))
         });
     }
     cell.range = shown.range.and_then(|(low, high)| range(low(policy), high(policy), unit));
@@ -229,8 +225,8 @@ mod tests {
     #[test]
     fn an_unknown_value_is_a_dash_without_a_difference() {
         let base = PolicyResult { policy: "measured".into(), peak_rss_bytes: Some(10), ..Default::default() };
-        let check = SelfCheck { peak: None, faults: None };
-        let unknown = cell(&MEMORY[0], &PolicyResult { policy: "x".into(), ..Default::default() }, Some(&base), &check);
+        let check = SelfCheck::default();
+        let unknown = cell(&MEMORY[0], &PolicyResult { policy: "x".into(), ..Default::default() }, Some(&base), &check, false);
         assert_eq!(unknown.text, UNKNOWN);
         assert!(unknown.delta.is_none() && unknown.range.is_none());
     }

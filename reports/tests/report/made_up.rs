@@ -11,7 +11,9 @@ pub(crate) fn study(points: u64) -> Study {
         heapcast: "0.1.0".into(),
         recording: recording(),
         policies: policies(points),
+        checked: "glibc@2.36".into(),
         fidelity: fidelity(),
+        explanation: explanation(),
         sizes: sizes(),
         lifetimes: lifetimes(),
     }
@@ -36,6 +38,8 @@ pub(crate) fn hostile() -> Study {
     recording.processes[0].exe = attack.into();
     study.heapcast = attack.into();
     study.fidelity[0].metric = attack.into();
+    study.explanation = vec![attack.into()];
+    study.checked = attack.into();
     let last = study.policies.last_mut().unwrap();
     (last.policy, last.source) = (attack.into(), attack.into());
     study
@@ -187,6 +191,14 @@ fn fidelity() -> Vec<FidelityRow> {
         row("mean_rss_bytes", Some(90_265_190.0), Some(90_996_326.0)),
         row("minor_faults", Some(31_204.0), Some(31_011.0)),
     ]
+}
+
+fn explanation() -> Vec<String> {
+    let sentences = [
+        "810 of 300000 blocks lie elsewhere than recorded. A block that lies elsewhere leads to others that do.",
+        "The first is event 81234: thread 4712 calls malloc for 24 bytes; expected at heap + 0x1c3a0, got heap + 0x1c3c0.",
+    ];
+    sentences.map(str::to_owned).into()
 }
 
 /// Quarter steps of powers of two from 8 bytes to 1 MiB.

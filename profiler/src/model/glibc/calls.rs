@@ -20,7 +20,14 @@ impl Glibc {
             return Some(chunk);
         }
         let arena = self.arena_of(os, thread, request);
-        self.core_malloc(os, arena, thread, need, request)
+        self.malloc_somewhere(os, arena, thread, need, request)
+    }
+
+    /// From an arena, or else from the main one. A heap that was just made may be given back at once: the old top, freed, is then so large
+    /// that trimming takes the new heap for unused.
+    fn malloc_somewhere(&mut self, os: &mut dyn Os, a: usize, thread: usize, need: u64, request: u64) -> Option<u64> {
+        let chunk = self.core_malloc(os, a, thread, need, request);
+        if a == 0 { chunk } else { chunk.or_else(|| self.core_malloc(os, 0, thread, need, request)) }
     }
 
     /// Makes the thread's cache if it is time for that, and looks there.
@@ -49,7 +56,7 @@ impl Glibc {
         }
         let a = self.arena_of(os, thread, request);
         let (old_top, old_size) = (self.arenas[a].top, self.used_top(a));
-        let chunk = self.core_malloc(os, a, thread, need, request)?;
+        let chunk = self.malloc_somewhere(os, a, thread, need, request)?;
         if self.mapped.size(chunk).is_some() {
             return Some(chunk);
         }
@@ -121,7 +128,9 @@ impl Glibc {
             if let Some(more) = self.absorb_next(os, a, next, need - size) {
                 available += more;
             } else {
-                let new = self.core_malloc(os, a, thread, need, need - WORD)?;
+                // Where its arena has no room it is asked for as any other block; not in a program of one thread.
+                let here = self.core_malloc(os, a, thread, need, need - WORD);
+                let new = if a == 0 { here } else { here.or_else(|| self.malloc_chunk(os, thread, need - WORD)) }?;
                 if new != next {
                     copy(os, old, new, size - WORD);
                     self.free_inside(os, a, thread, old);
@@ -173,7 +182,7 @@ impl Glibc {
         }
         let wide = need.checked_add(align)?.checked_add(MINSIZE)?;
         let a = self.arena_of(os, thread, wide);
-        let chunk = self.core_malloc(os, a, thread, chunk_size(wide)?, wide)?;
+        let chunk = self.malloc_somewhere(os, a, thread, chunk_size(wide)?, wide)?;
         let mut aligned = align_up(chunk + HEADER, align) - HEADER;
         if aligned != chunk && aligned - chunk < MINSIZE {
             aligned += align;

@@ -9,7 +9,7 @@ use super::Glibc;
 use super::arena::Arena;
 use super::chunk::{HEADER, MINSIZE, align_down, align_up};
 use super::memory::write;
-use super::rules::Hugetlb;
+use super::rules::{HUGE, Hugetlb};
 use crate::event::{Advice, PROT_READ, PROT_WRITE};
 use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::os::Os;
@@ -76,15 +76,21 @@ impl Glibc {
     /// Reserves a heap and makes its beginning usable; it belongs to nobody yet.
     fn new_heap(&mut self, os: &mut dyn Os, size: u64, pad: u64) -> Option<u64> {
         let max = self.heap_max();
+        let least = if max < HEAP_MAX { HUGE } else { HEAP_MIN };
         let size = match size.saturating_add(pad) {
-            padded if padded < HEAP_MIN => HEAP_MIN,
+            padded if padded < least => least,
             padded if padded <= max => padded,
             _ if size <= max => max,
             _ => return None,
         };
         let size = align_up(size, PAGE);
         if self.params.hugetlb == Hugetlb::Pool {
+            // First where a neighbour was seen, then with room to align, then for the chance that it is aligned.
+            if self.neighbour.take().is_some() {
+                os.mmap_huge(Bytes(max));
+            }
             os.mmap_huge(Bytes(2 * max));
+            os.mmap_huge(Bytes(max));
         }
         let base = self.reserve(os, max)?;
         os.mprotect(Addr(base), Bytes(size), PROT_READ | PROT_WRITE);

@@ -48,6 +48,11 @@ impl Glibc {
         if self.params.hugetlb == Hugetlb::Pool && need >= HUGE {
             os.mmap_huge(Bytes(align_up(need + WORD, HUGE)));
         }
+        self.map_plain_chunk(os, need)
+    }
+
+    /// The same without an attempt at the pool of huge pages.
+    pub(super) fn map_plain_chunk(&mut self, os: &mut dyn Os, need: u64) -> Option<u64> {
         let len = (need + WORD).checked_next_multiple_of(PAGE)?;
         let start = os.mmap(Bytes(len), PROT_READ | PROT_WRITE)?.0;
         self.advise_huge(os, start, len);

@@ -116,7 +116,9 @@ pub(super) enum Hugetlb {
 
 impl Params {
     pub(super) fn new(settings: &Settings, version: Version) -> Params {
-        let fixed = ["trim_threshold", "top_pad", "mmap_threshold", "mmap_max"].iter().any(|key| settings.is_set(key));
+        let too_high = version.0 <= 34 && settings.bytes("mmap_threshold") > MMAP_THRESHOLD_MAX;
+        let fixed = ["trim_threshold", "top_pad", "mmap_max"].iter().any(|key| settings.is_set(key));
+        let fixed = fixed || (settings.is_set("mmap_threshold") && !too_high);
         let hugetlb = match settings.get("hugetlb") {
             1 if version.knows_huge_pages() => Hugetlb::Advise,
             size if size >= 2 && version.knows_huge_pages() => Hugetlb::Pool,
@@ -137,11 +139,11 @@ impl Params {
             tcache_unsorted_limit: settings.bytes("tcache_unsorted_limit"),
             hugetlb,
         };
-        if version.0 <= 34 && params.mmap_threshold > MMAP_THRESHOLD_MAX {
+        if too_high {
             params.mmap_threshold = 128 << 10;
         }
         if hugetlb == Hugetlb::Pool && version.hugetlb_sets_threshold() && !settings.is_set("mmap_threshold") {
-            params.mmap_threshold = HUGE;
+            (params.mmap_threshold, params.dynamic) = (HUGE, false);
         }
         params
     }

@@ -23,7 +23,7 @@ impl Glibc {
         if self.arenas[a].is_main {
             self.grow_main(os, a, need);
         } else if !self.grow_heap_or_add(os, a, need) && !mappable {
-            return self.map_chunk(os, need);
+            return self.map_plain_chunk(os, need);
         }
         self.take_from_top(os, a, need)
     }
@@ -67,8 +67,8 @@ impl Glibc {
     /// How far the break moves for so many more bytes.
     fn growth(&self, os: &dyn Os, wanted: u64) -> Option<u64> {
         if self.thp_advised {
-            // Before the first call libc takes the break to be 0.
-            let end = if self.base.is_some() { os.program_break().0 } else { 0 };
+            // Before it has asked for the break libc takes it to be 0.
+            let end = if self.knows_break { os.program_break().0 } else { 0 };
             return Some(end.checked_add(wanted)?.checked_next_multiple_of(HUGE)? - end);
         }
         wanted.checked_next_multiple_of(PAGE)
@@ -79,8 +79,7 @@ impl Glibc {
         if self.params.hugetlb == Hugetlb::Pool {
             return None;
         }
-        let start = if self.knows_break { os.program_break().0 } else { os.brk(Addr(0)).0 };
-        self.knows_break = true;
+        let start = self.current_break(os);
         let end = start.checked_add(size)?;
         if os.brk(Addr(end)).0 != end {
             return None;
@@ -143,21 +142,31 @@ impl Glibc {
     }
 
     /// Moves the break down to leave `pad` bytes in the top; answers whether it moved.
+    ///
+    /// The real arithmetic is unsigned: a top of the least size seems to be endless, and then the break moves up.
     pub(super) fn trim_main(&mut self, os: &mut dyn Os, a: usize, pad: u64) -> bool {
         let (top, size) = (self.arenas[a].top, self.arenas[a].top_size);
-        let Some(spare) = size.checked_sub(MINSIZE + 1).filter(|&spare| spare > pad) else { return false };
-        let extra = align_down(spare - pad, if self.thp_advised { HUGE } else { PAGE });
+        let spare = size.wrapping_sub(MINSIZE + 1);
+        let extra = align_down(spare.wrapping_sub(pad), if self.thp_advised { HUGE } else { PAGE });
         let end = top + size;
-        if extra == 0 || self.params.hugetlb == Hugetlb::Pool || os.program_break().0 != end {
+        if spare <= pad || extra == 0 || self.params.hugetlb == Hugetlb::Pool || self.current_break(os) != end {
             return false;
         }
-        if os.brk(Addr(end - extra)).0 != end - extra {
+        let target = end.wrapping_sub(extra);
+        if os.brk(Addr(target)).0 != target {
             return false;
         }
-        self.break_end = end - extra;
-        self.memory.forget(end - extra, end);
-        self.set_top(os, a, top, size - extra);
+        self.break_end = target;
+        if target < end {
+            self.memory.forget(target, end);
+        }
+        self.set_top(os, a, top, size.wrapping_sub(extra));
         true
+    }
+
+    /// The break, which libc asks for once and then remembers.
+    fn current_break(&mut self, os: &mut dyn Os) -> u64 {
+        if std::mem::replace(&mut self.knows_break, true) { os.program_break().0 } else { os.brk(Addr(0)).0 }
     }
 
     /// With `hugetlb=1`, memory that could hold a huge page is advised to.

@@ -106,7 +106,7 @@ fn ramp(random: &mut Random, slots: u64, rounds: u64, sizes: &[u64]) -> Vec<Op> 
         }
         for j in 0..slots {
             let slot = [j, slots - 1 - j, 7 * j % slots, (13 * j + 5) % slots][(round % 4) as usize];
-            let kept = round % 5 == 4 && slot % 50 == 0;
+            let kept = round % 5 == 4 && slot.is_multiple_of(50);
             if !kept && std::mem::take(&mut full[slot as usize]) {
                 ops.push(Op::new(Call::Free, slot as i64, 0));
             }

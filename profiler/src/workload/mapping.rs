@@ -1,0 +1,35 @@
+//! A call that mapped memory.
+
+use crate::event::{Backing, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_SHARED, MAP_STACK, PROT_EXEC, PROT_READ, PROT_WRITE};
+use crate::units::Bytes;
+
+/// A call that mapped memory, as recorded.
+pub(super) struct Mapping {
+    pub(super) len: Bytes,
+    pub(super) prot: u8,
+    pub(super) flags: u32,
+    pub(super) file: bool,
+}
+
+impl Mapping {
+    /// Takes address space that is to be opened later, and not for a stack: the heap of an arena begins so, also in a thread whose first call is `free`.
+    pub(super) fn reserves(&self) -> bool {
+        self.is_closed() && !self.file && self.flags & MAP_STACK == 0
+    }
+
+    /// Nothing in it can be accessed yet.
+    pub(super) fn is_closed(&self) -> bool {
+        self.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0
+    }
+
+    /// What backs it.
+    pub(super) fn backing(&self) -> Backing {
+        let anonymous = self.flags & MAP_ANONYMOUS != 0 || !self.file;
+        match (self.flags & MAP_SHARED != 0, anonymous) {
+            (true, _) => Backing::Shared,
+            (false, false) => Backing::PrivateFile,
+            (false, true) if self.flags & MAP_GROWSDOWN != 0 => Backing::Stack,
+            (false, true) => Backing::Anonymous,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! heapcast on a subject, and the tables that it wrote.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::subjects::Subject;
+use crate::command;
+
+/// System calls of the tables, by their columns in `summary.csv`.
+pub(super) const CALLS: [&str; 5] = ["brk_calls", "mmap_calls", "munmap_calls", "mremap_calls", "madvise_calls"];
+
+/// Where the work is done.
+pub(super) struct Lab {
+    pub(super) folder: PathBuf,
+}
+
+/// What a replay gave.
+pub(super) struct Report {
+    /// `summary.csv`, and the column `policy` apart.
+    rows: Vec<(String, BTreeMap<String, u64>)>,
+    /// `fidelity.csv` by metric.
+    fidelity: BTreeMap<String, [Option<f64>; 3]>,
+    pub(super) study: serde_json::Value,
+}
+
+impl Lab {
+    /// With a heapcast that was built just now.
+    pub(super) fn new() -> Result<Lab, String> {
+        command::run(&mut command::cargo("build --release --locked -p profiler"))?;
+        let folder = command::root().join("target/accuracy");
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(Lab { folder })
+    }
+
+    fn heapcast() -> PathBuf {
+        command::root().join("target/release/heapcast")
+    }
+
+    /// Records a subject into the folder `name`, with more variables in its environment.
+    pub(super) fn record(&self, subject: &Subject, name: &str, more: &[(&str, String)]) -> Result<PathBuf, String> {
+        let trace = self.folder.join(name);
+        let mut record = Command::new("setarch");
+        record.arg("-R").arg(Lab::heapcast()).args(["record", "--quiet", "--force", "--rss-step", "4K", "-o"]).arg(&trace);
+        record.arg("--").args(&subject.command).current_dir(&self.folder);
+        // An environment of its own: programs copy it into their heaps.
+        record.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("LC_ALL", "C");
+        record.envs(subject.environment.iter().copied()).envs(more.iter().map(|(name, value)| (name, value)));
+        record.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = record.spawn().map_err(|error| error.to_string())?;
+        if let Some(port) = subject.port {
+            load_and_end(port, &mut child)?;
+        }
+        match child.wait() {
+            Ok(status) if status.success() => Ok(trace),
+            Ok(status) => Err(format!("{}: heapcast record: {status}", subject.name)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Replays what was recorded of a subject against policies, beside the allocator that really ran.
+    pub(super) fn replay(&self, subject: &Subject, trace: &Path, policies: &[String]) -> Result<Report, String> {
+        let out = trace.with_extension("report");
+        let mut replay = Command::new(Lab::heapcast());
+        replay.args(["replay", "--quiet", "--force"]).arg(trace).arg("-o").arg(&out).args(["--policy", "recorded"]);
+        replay.args(policies.iter().flat_map(|policy| ["--policy", policy]));
+        replay.args(subject.process.iter().flat_map(|process| ["--process", process])).stdout(Stdio::null());
+        command::run(&mut replay).map_err(|error| format!("{}: {error}", subject.name))?;
+        Report::read(&out)
+    }
+}
+
+impl Report {
+    fn read(folder: &Path) -> Result<Report, String> {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
+        let (summary, fidelity) = (read("summary.csv")?, read("fidelity.csv")?);
+        let mut lines = summary.lines();
+        let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+        let row = |line: &str| {
+            let (policy, cells) = fields(line);
+            let numbers = names[1..].iter().zip(cells).filter_map(|(name, cell)| Some(((*name).to_owned(), cell.parse().ok()?)));
+            (policy, numbers.collect())
+        };
+        let metric = |line: &str| {
+            let (name, cells) = fields(line);
+            let mut numbers = cells.into_iter().map(|cell| cell.parse().ok());
+            (name, [(); 3].map(|()| numbers.next().flatten()))
+        };
+        Ok(Report {
+            rows: lines.map(row).collect(),
+            fidelity: fidelity.lines().skip(1).map(metric).collect(),
+            study: serde_json::from_str(&read("study.json")?).map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// A number of a policy's row.
+    pub(super) fn cell(&self, policy: &str, column: &str) -> Result<u64, String> {
+        let row = self.rows.iter().find(|(name, _)| name == policy).ok_or_else(|| format!("no row {policy}"))?;
+        row.1.get(column).copied().ok_or_else(|| format!("no {column} of {policy}"))
+    }
+
+    /// What was recorded, what was replayed, and their relative difference.
+    pub(super) fn fidelity(&self, metric: &str) -> [Option<f64>; 3] {
+        self.fidelity.get(metric).copied().unwrap_or_default()
+    }
+
+    /// The row of the allocator that really ran.
+    pub(super) fn ran(&self) -> Result<&str, String> {
+        self.study["checked"].as_str().ok_or_else(|| "the study does not name the allocator that ran".to_owned())
+    }
+
+    /// brk, mmap, munmap, mremap and madvise of a policy.
+    pub(super) fn calls(&self, policy: &str) -> Result<[u64; 5], String> {
+        let mut calls = [0; 5];
+        for (count, column) in calls.iter_mut().zip(CALLS) {
+            *count = self.cell(policy, column)?;
+        }
+        Ok(calls)
+    }
+
+    /// The sum of a list of counts in the recording's facts, of the names that count.
+    pub(super) fn count(&self, list: &str, counts: impl Fn(&str) -> bool) -> u64 {
+        let entries = self.study["recording"][list].as_array().into_iter().flatten();
+        entries.filter(|entry| entry["name"].as_str().is_some_and(&counts)).filter_map(|entry| entry["count"].as_u64()).sum()
+    }
+}
+
+/// The name at a line's start, which may be quoted because a SPEC has commas, and the cells after it.
+fn fields(line: &str) -> (String, Vec<&str>) {
+    let (name, rest) = match line.strip_prefix('"') {
+        Some(quoted) => quoted.split_once("\",").unwrap_or((quoted, "")),
+        None => line.split_once(',').unwrap_or((line, "")),
+    };
+    (name.to_owned(), rest.split(',').collect())
+}
+
+/// Loads the server with a benchmark once it answers, then asks it to end.
+fn load_and_end(port: u16, child: &mut Child) -> Result<(), String> {
+    let port = port.to_string();
+    let quiet = |program: &str, words: &[&str]| {
+        Command::new(program).args(["-h", "127.0.0.1", "-p", &port]).args(words).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    };
+    let begun = Instant::now();
+    while !quiet("redis-cli", &["ping"]).map_err(|error| error.to_string())?.success() {
+        if begun.elapsed() > Duration::from_secs(60) || child.try_wait().map_err(|error| error.to_string())?.is_some() {
+            return Err("the server does not answer".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let words = ["-n", "100000", "-t", "set,lpush", "-r", "100000", "-d", "100", "-q"];
+    quiet("redis-benchmark", &words).map_err(|error| error.to_string())?;
+    quiet("redis-cli", &["shutdown", "nosave"]).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// Mebibytes, as the tables show them.
+pub(super) fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
+}
+
+/// A difference as a share of the true value.
+pub(super) fn error(found: u64, truth: u64) -> f64 {
+    (found as f64 - truth as f64) / truth.max(1) as f64
+}
+
+/// A share as a difference in percent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:+.2} %", share * 100.0)
+}
+
+/// Counts with slashes between them.
+pub(super) fn slashed(counts: &[u64]) -> String {
+    counts.iter().map(u64::to_string).collect::<Vec<_>>().join("/")
+}
