@@ -99,7 +99,6 @@ fn threads_in_turn() {
 fn huge_pages() {
     let Some(libc) = installed() else { return };
     all(&libc, 3, PLAIN, HUGE);
-    all(&libc, 2, DISTURBED, HUGE);
     all(&libc, 2, THREADED, HUGE);
 }
 

@@ -128,9 +128,9 @@ impl Glibc {
             if let Some(more) = self.absorb_next(os, a, next, need - size) {
                 available += more;
             } else {
-                // Where its arena has no room it is asked for as any other block.
+                // Where its arena has no room it is asked for as any other block; not in a program of one thread.
                 let here = self.core_malloc(os, a, thread, need, need - WORD);
-                let new = here.or_else(|| self.malloc_chunk(os, thread, need - WORD))?;
+                let new = if a == 0 { here } else { here.or_else(|| self.malloc_chunk(os, thread, need - WORD)) }?;
                 if new != next {
                     copy(os, old, new, size - WORD);
                     self.free_inside(os, a, thread, old);

@@ -31,6 +31,8 @@ mod calls;
 mod classes;
 mod decay;
 mod map;
+#[cfg(test)]
+mod process_tests;
 mod purge;
 mod random;
 mod settings;
@@ -147,7 +149,7 @@ impl AllocatorModel for Jemalloc {
     }
 
     fn free(&mut self, os: &mut dyn Os, tid: Tid, block: Block) {
-        let thread = self.thread(os, tid);
+        let thread = self.freeing_thread(os, tid);
         self.deallocate(os, thread, block.addr.0, block.usable.0);
     }
 

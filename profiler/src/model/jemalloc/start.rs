@@ -22,7 +22,8 @@ impl Jemalloc {
         }
         self.arenas.push(Arena::new(os, &self.params, 0, false));
         os.brk(Addr(0));
-        let thread = self.new_thread(os, tid);
+        let thread = self.new_thread(tid);
+        self.start_thread(os, thread);
         if let Some((pool, usable)) = self.allocate(os, thread, EMERGENCY_POOL, 0, false) {
             os.touch(Addr(pool), Bytes(POOL_HEADER), Access::Write);
             self.internal_bytes += usable;

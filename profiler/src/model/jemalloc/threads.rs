@@ -13,10 +13,14 @@ use crate::vm::os::Os;
 
 /// Operations of the arenas between two looks at the clock, on average.
 const TICKS: i32 = 1000;
+/// The first thread's seed is an address: the one seen with address randomisation off. Others follow.
+const FIRST_SEED: u64 = 0x7fff_f7f9_2738;
 
 /// A thread.
 pub(super) struct Thread {
     pub(super) tid: Tid,
+    /// It has asked for memory, and not only freed some.
+    started: bool,
     pub(super) arena: usize,
     pub(super) cache: Option<Tcache>,
     pub(super) random: Random,
@@ -29,46 +33,61 @@ pub(super) struct Thread {
 }
 
 impl Jemalloc {
-    /// The thread of a call. The first one ever is the program's first: the library was started on it.
+    /// The thread of a call that wants memory.
     pub(super) fn thread(&mut self, os: &mut dyn Os, tid: Tid) -> usize {
         match self.threads.get(self.latest_thread) {
-            Some(thread) if thread.tid == tid => self.latest_thread,
-            _ => self.other_thread(os, tid),
+            Some(thread) if thread.tid == tid && thread.started => self.latest_thread,
+            _ => {
+                let thread = self.freeing_thread(os, tid);
+                if !self.threads[thread].started {
+                    self.start_thread(os, thread);
+                }
+                thread
+            }
         }
     }
 
-    fn other_thread(&mut self, os: &mut dyn Os, tid: Tid) -> usize {
+    /// The thread of a call that only gives memory back: it needs no arena and no cache for that. The first one ever is the program's
+    /// first: the library was started on it.
+    pub(super) fn freeing_thread(&mut self, os: &mut dyn Os, tid: Tid) -> usize {
+        if self.threads.get(self.latest_thread).is_some_and(|thread| thread.tid == tid) {
+            return self.latest_thread;
+        }
         self.ensure_started(os, tid);
         let known = self.threads.iter().position(|thread| thread.tid == tid);
-        self.latest_thread = known.unwrap_or_else(|| self.new_thread(os, tid));
+        self.latest_thread = known.unwrap_or_else(|| self.new_thread(tid));
         self.latest_thread
     }
 
-    /// Makes a thread with its cache, which comes from the first arena, and then chooses its arena.
-    pub(super) fn new_thread(&mut self, os: &mut dyn Os, tid: Tid) -> usize {
-        let step = self.params.gc_step;
+    pub(super) fn new_thread(&mut self, tid: Tid) -> usize {
+        let random = Random::new(FIRST_SEED + self.threads_made);
         self.threads_made += 1;
-        let random = Random::new(0x7fff_f7f9_2738 + self.threads_made - 1);
-        let thread = Thread {
+        self.threads.push(Thread {
             tid,
+            started: false,
             arena: 0,
             cache: None,
             random,
             ticks: TICKS,
             allocated: 0,
-            next_by_allocated: step,
+            next_by_allocated: 0,
             freed: 0,
-            next_by_freed: step,
-        };
-        self.threads.push(thread);
-        let thread = self.threads.len() - 1;
+            next_by_freed: 0,
+        });
+        self.threads.len() - 1
+    }
+
+    /// Gives a thread its cache, which comes from the first arena, and then an arena.
+    pub(super) fn start_thread(&mut self, os: &mut dyn Os, thread: usize) {
+        let step = self.params.gc_step;
+        let t = &mut self.threads[thread];
+        (t.started, t.freed, t.next_by_freed, t.next_by_allocated) = (true, 0, step, step);
         if self.params.tcache {
             self.threads[thread].cache = self.new_cache(os, thread);
         }
         let arena = self.choose_arena(os);
         self.arenas[arena].threads += 1;
         self.threads[thread].arena = arena;
-        thread
     }
 
     fn new_cache(&mut self, os: &mut dyn Os, thread: usize) -> Option<Tcache> {
@@ -137,7 +156,7 @@ impl Jemalloc {
     pub(super) fn end_thread(&mut self, os: &mut dyn Os, tid: Tid) {
         let Some(thread) = self.threads.iter().position(|thread| thread.tid == tid) else { return };
         let arena = self.threads[thread].arena;
-        self.arenas[arena].threads -= 1;
+        self.arenas[arena].threads -= u32::from(self.threads[thread].started);
         if self.threads[thread].cache.is_some() {
             self.end_cache(os, thread);
             let eagerness = self.unforced();

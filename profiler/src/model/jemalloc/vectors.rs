@@ -82,12 +82,22 @@ pub(super) fn fnv(hash: u64, word: u64) -> u64 {
 impl Run {
     /// With these settings, after a first small block as warm-up.
     pub(super) fn new(settings: &[(&str, i64)], whole: bool) -> Run {
+        let mut run = Run::cold(settings, whole);
+        let warm = run.model.malloc(&mut run.os, ask(16)).expect("memory");
+        run.touch(warm, 0, 1);
+        run.model.free(&mut run.os, 1, warm);
+        run.base = run.counts();
+        run
+    }
+
+    /// With these settings, before anything happened.
+    pub(super) fn cold(settings: &[(&str, i64)], whole: bool) -> Run {
         let mut with = Settings { cpus: 2, ..Settings::defaults(&SPEC) };
         for (key, value) in settings {
             let tunable = SPEC.tunables.iter().find(|tunable| tunable.key == *key).expect("a setting");
             with.set(tunable, *value);
         }
-        let mut run = Run {
+        Run {
             model: super::build(&with).expect("builds"),
             os: Tap { kernel: Kernel::new(Mode::Madvise), calls: Vec::new(), lazily: 0 },
             whole,
@@ -97,12 +107,7 @@ impl Run {
             peak: 0,
             base: (0, 0),
             reports: Vec::new(),
-        };
-        let warm = run.model.malloc(&mut run.os, ask(16)).expect("memory");
-        run.touch(warm, 0, 1);
-        run.model.free(&mut run.os, 1, warm);
-        run.base = run.counts();
-        run
+        }
     }
 
     /// Calls since the last report point, from the library's start on.

@@ -1,7 +1,7 @@
 //! Empty segments, kept for the next thread that needs one.
 
 use super::Mimalloc;
-use super::commit::{milliseconds, return_runs};
+use super::commit::{BOOTED, milliseconds, return_runs};
 use super::mask::Mask;
 use super::rules::SEGMENT;
 use super::segment::Segment;
@@ -53,7 +53,7 @@ impl Mimalloc {
     /// Keeps a segment, or answers with it where there is no place left.
     pub(super) fn push_cached(&mut self, os: &mut dyn Os, segment: Segment) -> Option<Segment> {
         let now = milliseconds(os);
-        let first = shuffle(now as u64) as usize % SLOTS;
+        let first = shuffle((now - BOOTED) as u64) as usize % SLOTS;
         self.clear_expired(os, (first..first + PROBES).map(|at| at % SLOTS), CLEARED);
         let at = self.cache.slots.iter().position(Option::is_none).unwrap_or(self.cache.slots.len());
         if at == SLOTS {
@@ -107,7 +107,7 @@ impl Mimalloc {
 
 /// Where a search begins at a time: splitmix64, as in `mimalloc-internal.h`.
 fn shuffle(seed: u64) -> u64 {
-    let mut mixed = seed;
+    let mut mixed = if seed == 0 { 17 } else { seed };
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ mixed >> 31

@@ -98,7 +98,7 @@ impl Mimalloc {
     pub(super) fn release(&mut self, os: &mut dyn Os, tid: Tid, block: Block) {
         let addr = block.addr.0;
         // A block may be aligned to the end of the first part of its segment.
-        let Some(segment) = self.places.get((addr - 1) / SEGMENT) else { return };
+        let segment = self.places.get((addr - 1) / SEGMENT).expect("a block of this heap");
         let owner = &self.segments[segment as usize];
         let at = owner.page_at(addr);
         let page = &self.pages[at as usize];

@@ -11,7 +11,7 @@ use crate::units::{Addr, Bytes};
 use crate::vm::os::Os;
 
 /// A millisecond clock that does not begin at 0, because 0 stands for no time at all.
-const BOOTED: i64 = 1 << 32;
+pub(super) const BOOTED: i64 = 1 << 32;
 
 pub(super) fn milliseconds(os: &dyn Os) -> i64 {
     BOOTED + (os.now().0 / 1_000_000) as i64

@@ -79,7 +79,7 @@ pub(super) const fn bin(size: u64) -> usize {
 pub(super) const fn bin_size(bin: usize) -> u64 {
     match bin {
         0..=8 => bin as u64 * 8,
-        _ => (((bin + 3) & 3) as u64 + 5) << ((bin + 3) / 4 + 1),
+        _ => (((bin + 3) & 3) as u64 + 5) << (bin.div_ceil(4) + 1),
     }
 }
 

@@ -150,17 +150,21 @@ impl System {
             return Some((addr.0, huge));
         }
         os.munmap(addr, Bytes(len));
-        Some((map_around(os, len, align, prot)?, huge))
+        // Then huge pages are not asked for again.
+        Some((map_around(os, len, align, prot)?, false))
     }
 
-    /// Tries the huge-page pool, at an address and then at any.
+    /// Tries the huge-page pool twice, each time at an address and then at any: it takes pages of 2 MiB for pages of 1 GiB, after which
+    /// those of 2 MiB would come.
     fn map_huge(&mut self, os: &mut dyn Os, len: u64, align: u64) -> Option<Addr> {
         if self.pause > 0 {
             self.pause -= 1;
             return None;
         }
-        let hinted = self.hint(len, align).and_then(|_| os.mmap_huge(Bytes(len)));
-        let found = hinted.or_else(|| os.mmap_huge(Bytes(len)));
+        let found = (0..2).find_map(|_| {
+            let hinted = self.hint(len, align).and_then(|_| os.mmap_huge(Bytes(len)));
+            hinted.or_else(|| os.mmap_huge(Bytes(len)))
+        });
         if found.is_none() {
             self.pause = HUGE_PAUSE;
         }

@@ -45,7 +45,8 @@ impl Example {
             let (mut blocks, mut calls) = (Vec::new(), Vec::new());
             for step in steps {
                 calls.extend(step.calls.iter().filter_map(|call| places.show(call)));
-                blocks.push((places.of(step.pointer).to_string(), step.usable));
+                let place = if step.pointer == 0 { "none".to_owned() } else { places.of(step.pointer).to_string() };
+                blocks.push((place, step.usable));
             }
             let expected = Expected::of(line);
             if !line.contains("=>") && line.contains("..") {

@@ -5,13 +5,12 @@ use crate::model::tcmalloc::SPEC;
 use crate::model::{AllocatorModel, Block, Request, Settings};
 use crate::units::{Addr, Bytes, Nanos};
 use crate::vm::Kernel;
-use crate::vm::kernel::BREAK_BASE;
 use crate::vm::os::Os;
 use crate::vm::thp::Mode;
 use std::collections::BTreeMap;
 
-/// Where the first growth begins: behind the metadata.
-pub(super) const HEAP: Addr = Addr(BREAK_BASE.0 + (8 << 20));
+/// Where the block of the warm-up lies in the first growth.
+const WARM_UP: u64 = 0x14010;
 
 /// The sheet's generator.
 pub(super) struct Draws(pub(super) u64);
@@ -135,6 +134,8 @@ pub(super) struct Point {
 pub(super) struct Play {
     pub(super) machine: Machine,
     pub(super) model: Box<dyn AllocatorModel>,
+    /// Where the first growth begins.
+    pub(super) heap: u64,
     /// Write every byte of a block, not only the first.
     full: bool,
     /// Addresses in the order in which they were given out.
@@ -148,15 +149,23 @@ pub(super) struct Play {
 impl Play {
     /// `settings` as key=value, with blanks between.
     pub(super) fn new(settings: &str) -> Play {
+        Play::above(settings, 0)
+    }
+
+    /// The same with the break that much higher at the start: blocks of large alignment depend on it.
+    pub(super) fn above(settings: &str, delta: i64) -> Play {
         let mut values = Settings::defaults(&SPEC);
         for (key, value) in settings.split_whitespace().map(|pair| pair.split_once('=').unwrap()) {
             let tunable = SPEC.tunables.iter().find(|tunable| tunable.key == key).unwrap();
             values.set(tunable, value.parse().unwrap());
         }
-        let machine = Machine { kernel: Kernel::new(Mode::Never), calls: BTreeMap::new(), releases: Vec::new() };
+        let mut machine = Machine { kernel: Kernel::new(Mode::Never), calls: BTreeMap::new(), releases: Vec::new() };
+        machine.kernel.sbrk(delta);
         let model = (SPEC.build)(&values).unwrap();
-        let mut play = Play { machine, model, full: false, log: Vec::new(), baseline: (0, 0), peak: 0, points: Vec::new() };
+        let (log, points) = (Vec::new(), Vec::new());
+        let mut play = Play { machine, model, heap: 0, full: false, log, baseline: (0, 0), peak: 0, points };
         let block = play.malloc(16);
+        play.heap = block.addr.0 - WARM_UP;
         play.free(block);
         play.machine.take_calls();
         play.log.clear();
@@ -188,7 +197,7 @@ impl Play {
 
     /// The sheet's checksum of everything given out: all of it is one region here.
     pub(super) fn checksum(&self) -> u64 {
-        self.log.iter().fold(FNV, |hash, at| fnv(hash, at - HEAP.0))
+        self.log.iter().fold(FNV, |hash, at| fnv(hash, at - self.heap))
     }
 
     pub(super) fn malloc(&mut self, size: u64) -> Block {
@@ -214,7 +223,7 @@ impl Play {
         self.peak = self.peak.max(self.machine.resident().saturating_sub(self.baseline.0));
     }
 
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         let calls = self.machine.take_calls();
         let (resident, faults) = (self.machine.resident() - self.baseline.0, self.machine.faults() - self.baseline.1);
         self.points.push(Point { calls, resident, faults });
