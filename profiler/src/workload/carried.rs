@@ -31,8 +31,4 @@ impl Carried {
     pub(super) fn with_call_of(self, owner: Owner, kind: Syscall) -> Carried {
         if owner == Owner::Program { self.with_call(kind) } else { self }
     }
-
-    pub(super) fn of(self, owner: Owner) -> Carried {
-        if owner == Owner::Program { self } else { Carried::default() }
-    }
 }
