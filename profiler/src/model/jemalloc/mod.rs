@@ -36,6 +36,8 @@ mod process_tests;
 mod purge;
 mod random;
 mod settings;
+#[cfg(test)]
+mod settings_tests;
 mod slabs;
 mod space;
 mod spec;
@@ -54,8 +56,7 @@ use super::{AllocatorModel, Block, Counters, Request, Settings};
 use crate::error::Result;
 use crate::event::{Advice, PROT_READ, PROT_WRITE, Tid};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
-use crate::vm::os::Os;
-use crate::vm::thp::Mode;
+use crate::vm::os::{Mode, Os};
 use arena::Arena;
 use background::Watch;
 use map::Map;
