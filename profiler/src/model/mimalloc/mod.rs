@@ -22,7 +22,8 @@
 //! delay ends meanwhile: here no time passes within an operation. Beyond what is documented, they showed:
 //!
 //! - The end of a thread is counted twice, so that the number of threads decides otherwise than meant which segments are lazy.
-//! - The first block of any page, full or not, that another thread frees goes to the owner's list; further ones to the page until the owner looked.
+//! - The first block of any page, full or not, that another thread frees goes to the owner's list; further ones to the page, until the
+//!   owner has looked.
 //! - Alignments up to 16, too, cost a larger block where the next free block of the class is not at hand.
 //! - A segment whose header had to be committed has all of its entries cleared, also when it is fresh.
 //! - The huge-page pool is asked twice for each mapping, and each attempt uses up an address.
@@ -31,8 +32,9 @@
 //! [`RESIDENT_PRIVATE`] and [`RESIDENT_SHARED`] are what the library itself adds to a process.
 //!
 //! Not modelled: a huge-page pool that has pages (`large_os_pages` falls back to transparent huge pages, and `reserve_huge_os_pages` gets
-//! none); time that passes within an operation; several NUMA nodes; heaps and arenas that a program makes through mimalloc's own interface; `mi_collect`; what depends on which of
-//! two threads wins a race; `vm.overcommit_memory=2`. `malloc_trim` and `mallopt` do nothing: mimalloc does not have them.
+//! none); time that passes within an operation; several NUMA nodes; heaps and arenas that a program makes through mimalloc's own
+//! interface; `mi_collect`; what depends on which of two threads wins a race; `vm.overcommit_memory=2`. `malloc_trim` and `mallopt` do
+//! nothing: mimalloc does not have them.
 
 mod abandoned;
 mod cache;
