@@ -3,6 +3,7 @@
 //! The readings differ in residency only. No model looks at residency, so one model and one set of mappings serve all three;
 //! each reading has its own pages ([`crate::vm::AddressSpace`]).
 
+use super::carried::Carried;
 use super::outcome::{Outcome, Readings, Source};
 use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
@@ -11,8 +12,9 @@ use crate::event::{Access, Tid};
 use crate::metrics::{Meter, Point};
 use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Bytes, Nanos, PAGE};
+use crate::vm::Kernel;
+use crate::vm::Syscall;
 use crate::vm::thp;
-use crate::vm::{Calls, Kernel, Syscall};
 use crate::workload::{Action, ObjectId, Op};
 
 /// Readings by their place in the kernel.
@@ -38,16 +40,6 @@ pub struct Run {
     meter: Meter,
     /// Highest resident bytes of the lowest and of the highest reading.
     extremes: (u64, u64),
-}
-
-/// Memory that is not malloc's, as the workload tells it.
-#[derive(Default)]
-struct Carried {
-    pages: i64,
-    faults: i64,
-    mapped: i64,
-    returned: u64,
-    calls: Calls,
 }
 
 impl Run {
@@ -130,18 +122,8 @@ impl Run {
             Action::Realloc { id, tid, size } => self.realloc(id, Request { tid, size, align: 0, zeroed: false }),
             Action::Free { id, tid } => self.free(id, tid),
             Action::Touch { id, from, len, access, seen } => self.touch(id, from, len, access, seen),
-            Action::Resident { anon, file, shmem, faults } => {
-                self.carried.pages += i64::from(anon) + i64::from(file) + i64::from(shmem);
-                self.carried.faults += i64::from(faults);
-            }
-            Action::Mapping { calls, mapped, returned } => {
-                if let Some((kind, count)) = calls {
-                    self.carried.calls.add(kind, count.into());
-                }
-                self.carried.mapped += mapped;
-                self.carried.returned += u64::from(returned) * PAGE;
-            }
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
+            Action::Resident { .. } | Action::Mapping { .. } => self.carried.take(action),
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
             Action::Configure { parameter, value, .. } => self.model.configure(&mut self.kernel, parameter, value),
