@@ -18,12 +18,15 @@
 //! a thread looks at the clock, by how much each epoch of decay is late. Here the seeds are fixed.
 //!
 //! What the library itself makes resident beside that, with libstdc++, libgcc and libm, which come along with it, measured with a program that does
-//! nothing: 184 KiB of private pages of files and `.bss`, and about 2.1 MiB of shared ones (code), of which a C++ program has 1.3 MiB anyway.
+//! nothing: 184 KiB of private pages of files and `.bss`, and about 2.1 MiB of shared ones (code), of which a C++ program has 1.2 MiB anyway.
 //! The model's own first mappings, 27 pages, are not in these numbers.
 //!
-//! Not modelled: `slab_sizes`, `bin_shards`, `percpu_arena`, `narenas_ratio`, `dss`, `hpa`, profiling, guard pages, `zero_realloc` (`realloc` to 0 bytes
-//! is taken as one to the smallest size), `mallctl`, `vm.overcommit_memory=2`, and stacks and caches of the background threads. Pages of
-//! an arena's own statistics that only some size classes touch are not either.
+//! With `retain:false` every extent is a mapping of its own, and which of them happen to be neighbours, or aligned, depends on the whole
+//! process's address space: calls agree within some per cent there, where everything else is exact.
+//!
+//! Not modelled: `slab_sizes`, `bin_shards`, `percpu_arena`, `narenas_ratio`, `dss`, `hpa`, profiling, guard pages, `zero_realloc`
+//! (`realloc` to 0 bytes is taken as one to the smallest size), `mallctl` and `xallocx`, `vm.overcommit_memory=2`, stacks and caches of the
+//! background threads, and contention for locks. `cache_oblivious` cannot be set in this version.
 
 mod arena;
 mod background;
