@@ -19,9 +19,12 @@
 //!
 //! What the library itself adds, beside what the model maps, stands in its [`SPEC`].
 //!
-//! Not modelled: `slab_sizes`, `bin_shards`, `percpu_arena`, `narenas_ratio`, `dss`, `hpa`, profiling, guard pages, `zero_realloc` (`realloc` to 0 bytes
-//! is taken as one to the smallest size), `mallctl`, `vm.overcommit_memory=2`, and stacks and caches of the background threads. Pages of
-//! an arena's own statistics that only some size classes touch are not either.
+//! With `retain:false` every extent is a mapping of its own, and which of them happen to be neighbours, or aligned, depends on the whole
+//! process's address space: calls agree within some per cent there, where everything else is exact.
+//!
+//! Not modelled: `slab_sizes`, `bin_shards`, `percpu_arena`, `narenas_ratio`, `dss`, `hpa`, profiling, guard pages, `zero_realloc`
+//! (`realloc` to 0 bytes is taken as one to the smallest size), `mallctl` and `xallocx`, `vm.overcommit_memory=2`, stacks and caches of the
+//! background threads, and contention for locks. `cache_oblivious` cannot be set in this version.
 
 mod arena;
 mod background;
