@@ -21,6 +21,8 @@
 //!    ├─ vm             the page model: mappings, residency, huge pages, faults   (behind the port Os)
 //!    └─ metrics        reads both, keeps samples and exact peaks
 //!    │
+//!  measure             Op* × a real library, in a child process → Outcome
+//!    │
 //!  cli::study          Outcome* and the recording's facts → reports::study::Study → tables, CSV, HTML, JSON
 //! ```
 //!
@@ -45,6 +47,7 @@
 //! | [`target`] | a process as `/proc` and ELF files show it | `units`, `error`, `event` | `object`, `iced-x86`, `libc` |
 //! | [`capture`] | the recorder | the same, `target` | `aya`, `tokio`, `libc` |
 //! | [`trace`] | a recording on disk | `units`, `error`, `event` | `polars-arrow`, `serde` |
+//! | [`measure`] | a workload through a real allocator library, in a child process | `units`, `error`, `event`, `workload`, `vm`, `model`, `metrics`, `replay` | `libc` |
 //! | [`cli`] | one file per subcommand | everything | `clap`, `indicatif`, `reports` |
 //!
 //! Down to [`replay`] the rooms are *quiet*: std only, no I/O, clock, threads or random state; the same input gives the same output
@@ -64,6 +67,7 @@
 //! - *What counts as the program's and what as the allocator's:* [`workload`]; *which page a touch belongs to:* its `touch`.
 //! - *A metric:* read it in [`metrics::Meter`], carry it in [`replay::Outcome`] and `cli/study.rs`, give it a field in `reports::study` and
 //!   one column in `reports/src/tables.rs`; every table, file and page is derived from that column.
+//! - *A library that `measure` finds by name:* [`measure::choice`].
 //! - *A table of the report:* `reports/src/tables.rs`.
 //! - *A kind of record:* `Kind` in `profiler-ebpf`, its probe there, its meaning in [`capture::decode`], a variant of
 //!   [`What`](event::What), a row in `trace/format.rs` (new kinds go to the end), and its part in [`workload`]. `cargo xtask ebpf` rebuilds
@@ -80,6 +84,7 @@ pub mod cli;
 pub mod error;
 pub mod event;
 pub mod extents;
+pub mod measure;
 pub mod metrics;
 pub mod model;
 pub mod replay;

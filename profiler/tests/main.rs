@@ -4,12 +4,14 @@
 //! - `live`: recordings of these and of real programs, checked against what was promised, `strace`, and the kernel's own totals;
 //! - `cli`: what a person or a script sees of the command line;
 //! - `differential`: the model of glibc's malloc against the real one, operation by operation;
+//! - `measure`: the real libraries, driven by stored and by fresh recordings;
 //! - `golden`: stored traces give the stored reports.
 
 mod cli;
 mod differential;
 mod golden;
 mod live;
+mod measure;
 mod programs;
 mod support;
 mod targets;

@@ -59,7 +59,7 @@ fn inert(json: &str) -> String {
 #[derive(Serialize)]
 struct Page<'a> {
     tables: Vec<PackedTable>,
-    series: Vec<Series<'a>>,
+    series: Vec<Series>,
     metrics: &'a [Metric],
 }
 
@@ -118,18 +118,18 @@ fn deltas(values: &[Option<u64>]) -> Vec<Option<i64>> {
 
 /// A policy's rows of the table `timeline`.
 #[derive(Serialize)]
-struct Series<'a> {
-    label: &'a str,
+struct Series {
+    label: String,
     start: usize,
     length: usize,
     #[serde(flatten)]
     style: Style,
 }
 
-fn series(study: &Study) -> Vec<Series<'_>> {
+fn series(study: &Study) -> Vec<Series> {
     let mut start = 0;
     let series = study.policies.iter().zip(styles(study)).map(|(policy, style)| {
-        let series = Series { label: &policy.policy, start, length: policy.timeline.len(), style };
+        let series = Series { label: reading::name(policy), start, length: policy.timeline.len(), style };
         start += series.length;
         series
     });

@@ -38,7 +38,7 @@ struct Page<'a> {
     cards: Vec<Card>,
     chart_summary: String,
     metrics: &'static [chart::Metric],
-    legend: Vec<Legend<'a>>,
+    legend: Vec<Legend>,
     summary: Summary,
     fidelity: Vec<FidelityView<'a>>,
     distributions: Vec<Distribution>,

@@ -167,6 +167,25 @@ pub fn row<'a>(study: &'a Study, policy: &str) -> Option<&'a PolicyResult> {
     study.policies.iter().find(|row| row.policy == policy)
 }
 
+/// What a row is called where a model and its library may both stand.
+pub fn name(row: &PolicyResult) -> String {
+    let library = if row.source == "replayed" { " (real library)" } else { "" };
+    format!("{}{library}", row.policy)
+}
+
+/// The row of the real library for the row of its model, where both are there.
+pub fn library<'a>(study: &'a Study, model: &PolicyResult) -> Option<&'a PolicyResult> {
+    let is_library = |row: &&PolicyResult| row.source == "replayed" && row.policy == model.policy;
+    (model.source == "simulated").then(|| study.policies.iter().find(is_library)).flatten()
+}
+
+/// A model against its library: the differences of peak and minor faults, in words.
+pub fn against_library(study: &Study, model: &PolicyResult) -> Option<String> {
+    let library = library(study, model)?;
+    let share = |get: fn(&PolicyResult) -> Option<u64>| difference(get(model), get(library)).map_or(words::UNKNOWN.into(), words::percent);
+    Some(format!("peak {}, faults {}", share(|row| row.peak_rss_bytes), share(|row| row.minor_faults)))
+}
+
 /// (value − base) / base, where that is a number.
 pub fn difference(value: Option<u64>, base: Option<u64>) -> Option<f64> {
     Check::of(base, value).map(|check| check.error)
@@ -227,9 +246,11 @@ pub struct Best<'a> {
     pub decided: bool,
 }
 
-/// The model that is lowest by `get`; figures within `margin` (a share) of each other are a tie.
+/// The model that is lowest by `get`; figures within `margin` (a share) of each other are a tie. Where the real library was run, it speaks for its
+/// model.
 pub fn best<'a>(study: &'a Study, margin: f64, get: fn(&PolicyResult) -> Option<u64>) -> Option<Best<'a>> {
     let models = || study.policies.iter().filter(|row| row.policy != "measured" && row.policy != "recorded");
+    let models = || models().filter(|row| library(study, row).is_none());
     let (policy, value) = models().filter_map(|row| Some((row, get(row)?))).min_by_key(|found| found.1)?;
     let difference = difference(Some(value), baseline(study).and_then(get));
     let ties = models().filter(|row| !std::ptr::eq(*row, policy));
@@ -299,6 +320,17 @@ mod tests {
         let rows = [("measured", 1000), ("recorded", 1010), ("a", 995)];
         let study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
         assert!(!best(&study, 0.01, |row| row.peak_rss_bytes).unwrap().decided);
+    }
+
+    #[test]
+    fn a_library_speaks_for_its_model() {
+        let mut rows = vec![policy("measured", Some(1000), Some(100)), policy("a", Some(900), Some(90)), policy("a", Some(1200), None)];
+        (rows[1].source, rows[2].source) = ("simulated".into(), "replayed".into());
+        let study = study(rows);
+        assert_eq!(best(&study, 0.0, |row| row.peak_rss_bytes).unwrap().value, 1200);
+        assert_eq!(against_library(&study, &study.policies[1]).as_deref(), Some("peak −25.0 %, faults –"));
+        assert_eq!(against_library(&study, &study.policies[2]), None);
+        assert_eq!(name(&study.policies[2]), "a (real library)");
     }
 
     #[test]

@@ -213,6 +213,13 @@ const TIMELINE: Table = Table {
         column("mapped_bytes", "Mapped", Unit::Bytes, "Size of all mappings and the break area.", |s| per_point(s, |p| p.mapped_bytes)),
         column("minor_faults", "Minor faults", Unit::Count, "Minor faults so far.", |s| per_point(s, |p| p.minor_faults)),
         column("returned_bytes", "Returned", Unit::Bytes, "Bytes given back to the kernel so far.", |s| per_point(s, |p| p.returned_bytes)),
+        column(
+            "source",
+            "Source",
+            Unit::Text,
+            "Where the curve comes from, as in the summary: a policy's model and its library have the same name.",
+            |s| Values::Text(points(s).map(|(policy, _)| policy.source.clone()).collect()),
+        ),
     ],
 };
 
@@ -348,7 +355,7 @@ mod tests {
              peak_mapped_bytes,minor_faults,minor_faults_low,minor_faults_high,major_faults,brk_calls,mmap_calls,munmap_calls,\
              mremap_calls,madvise_calls,returned_bytes"
         );
-        assert_eq!(header("timeline"), "policy,time_ns,rss_bytes,live_bytes,mapped_bytes,minor_faults,returned_bytes");
+        assert_eq!(header("timeline"), "policy,time_ns,rss_bytes,live_bytes,mapped_bytes,minor_faults,returned_bytes,source");
         assert_eq!(header("fidelity"), "metric,recorded,replayed,error");
         assert_eq!(header("sizes"), "from_bytes,to_bytes,count,total_bytes,live_at_peak_bytes");
         assert_eq!(header("lifetimes"), "from_ns,to_ns,count,total_bytes");

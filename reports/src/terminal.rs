@@ -130,8 +130,8 @@ fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
         Some(base) if std::ptr::eq(base, row) => String::new(),
         _ => difference(row, base, if reading::is_truth(study, row) { None } else { Some(check.peak_margin()) }),
     };
-    vec![
-        column("policy", 0, &|row| name(row)),
+    let mut columns = vec![
+        column("policy", 0, &|row| printable(&reading::name(row))),
         column("peak RSS", 0, &|row| or_unknown(row.peak_rss_bytes, words::bytes)),
         column(&against, 1, &delta),
         column("low–high", 5, &spread),
@@ -140,12 +140,11 @@ fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
         column("minor faults", 2, &|row| or_unknown(row.minor_faults, words::count)),
         column("syscalls", 3, &|row| or_unknown(reading::syscalls(row), words::count)),
         column("returned", 7, &|row| or_unknown(row.returned_bytes, words::bytes)),
-    ]
-}
-
-fn name(row: &PolicyResult) -> String {
-    let library = if row.source == "replayed" { " (real library)" } else { "" };
-    printable(&row.policy) + library
+    ];
+    if study.policies.iter().any(|row| reading::library(study, row).is_some()) {
+        columns.insert(3, column("model vs library", 3, &|row| reading::against_library(study, row).unwrap_or_default()));
+    }
+    columns
 }
 
 fn or_unknown(value: Option<u64>, shown: fn(u64) -> String) -> String {
@@ -219,6 +218,24 @@ mod tests {
         assert!(check < table, "{text}");
         assert!(text.contains("−20.0 %") && text.contains("+1.0 %"), "{text}");
         assert!(text.ends_with("Note: Only part of it was recorded.\n"));
+    }
+
+    #[test]
+    fn a_model_stands_against_its_library() {
+        let mut study = study();
+        assert!(!terminal(&study, 200).contains("library"));
+        let rows = [("simulated", 90 << 20), ("replayed", 100 << 20)].map(|(source, peak)| PolicyResult {
+            policy: "jemalloc".into(),
+            source: source.into(),
+            peak_rss_bytes: Some(peak),
+            ..Default::default()
+        });
+        study.policies.extend(rows);
+        let text = terminal(&study, 200);
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        assert!(line("policy ").contains("model vs library"), "{text}");
+        assert!(line("jemalloc  ").contains("peak −10.0 %, faults –"), "{text}");
+        assert!(!line("jemalloc (real library)").contains("faults"), "{text}");
     }
 
     #[test]

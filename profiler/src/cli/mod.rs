@@ -4,6 +4,7 @@ mod census;
 mod doctor;
 mod inspect;
 mod manifest;
+mod measure;
 mod output;
 mod policies;
 mod progress;
@@ -34,6 +35,8 @@ enum Command {
     Record(record::Args),
     /// Replay a trace against policies: tables and report; no privileges needed
     Replay(replay::Args),
+    /// Run a trace through the real allocator libraries installed here, beside their models
+    Measure(measure::Args),
     /// Show what is in a trace: counts, losses, allocators found, sizes, lifetimes
     Inspect(inspect::Args),
     /// List the allocator models, or the settings of one
@@ -72,6 +75,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Measure(args) => measure::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Doctor(args) => doctor::run(&args),

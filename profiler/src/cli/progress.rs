@@ -41,6 +41,11 @@ impl Talk {
         self.bar(ProgressBar::new(bytes), &format!("{what} {{bar:40}} {{percent}} %  {{bytes_per_sec}}, {{eta}} left"))
     }
 
+    /// A spinner for work of unknown length.
+    pub(super) fn working(self, what: &str) -> ProgressBar {
+        self.bar(ProgressBar::new_spinner(), &format!("{{spinner}} {what} {{elapsed_precise}}"))
+    }
+
     fn bar(self, bar: ProgressBar, template: &str) -> ProgressBar {
         if self.quiet || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();

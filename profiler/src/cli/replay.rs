@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::ScopedJoinHandle;
 
+use reports::study::Study;
+
 use super::census::Census;
 use super::progress::Talk;
 use super::{output, study};
@@ -93,16 +95,23 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
     let replayed = drive(trace, selected, machine(&census), line_up, talk)?;
     let study = study::build(&census, selected, replayed);
-    reports::write(folder, &study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
-    let page = folder.join("report.html");
-    if choice.json {
-        let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;
+    publish(&study, folder, choice.json, choice.explain, talk)
+}
+
+/// Writes the report into `folder` and prints the result; with `explain` the self-check as well.
+///
+/// # Errors
+/// `Output`.
+pub(super) fn publish(study: &Study, folder: &Path, json: bool, explain: bool, talk: Talk) -> Result<()> {
+    reports::write(folder, study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
+    if json {
+        let text = serde_json::to_string_pretty(study).context(Kind::Failed, "cannot encode the study")?;
         output::print(&(text + "\n"))?;
     } else {
-        let explanation = if choice.explain { reports::explanation(&study, output::width()) } else { String::new() };
-        output::print(&(reports::terminal(&study, output::width()) + &explanation))?;
+        let explanation = if explain { reports::explanation(study, output::width()) } else { String::new() };
+        output::print(&(reports::terminal(study, output::width()) + &explanation))?;
     }
-    talk.say(&format!("report: {}", page.display()));
+    talk.say(&format!("report: {}", folder.join("report.html").display()));
     Ok(())
 }
 
@@ -151,8 +160,8 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
 pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_up: LineUp, talk: Talk) -> Result<Replayed> {
-    let LineUp { policies, checked, remarks } = line_up;
-    let runs = policies.iter().map(|policy| Run::new(policy, machine)).collect::<Result<Vec<_>>>()?;
+    let LineUp { policies, checked, loaded, remarks } = line_up;
+    let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");
     std::thread::scope(|scope| {

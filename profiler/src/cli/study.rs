@@ -59,7 +59,7 @@ fn without_major(outcome: &mut Outcome, major: u64) {
 
 fn policy(outcome: &Outcome) -> report::PolicyResult {
     let bytes = |value: Option<Bytes>| value.map(|bytes| bytes.0);
-    let calls = |kind| Some(outcome.calls.of(kind));
+    let calls = |kind| outcome.calls_known.then(|| outcome.calls.of(kind));
     report::PolicyResult {
         policy: outcome.policy.clone(),
         source: outcome.source.to_string(),

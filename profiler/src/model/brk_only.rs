@@ -42,6 +42,7 @@ pub(super) static SPEC: ModelSpec = ModelSpec {
         },
     ],
     knob_value: super::plain_knob,
+    library: crate::model::Footprint::NONE,
     build,
 };
 

@@ -20,6 +20,7 @@ pub(super) static SPEC: ModelSpec = ModelSpec {
     summary: "one mapping per block, unmapped at free",
     tunables: &[],
     knob_value: super::plain_knob,
+    library: crate::model::Footprint::NONE,
     build,
 };
 

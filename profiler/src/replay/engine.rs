@@ -3,16 +3,18 @@
 //! The readings differ in residency only. No model looks at residency, so one model and one set of mappings serve all three;
 //! each reading has its own pages ([`crate::vm::AddressSpace`]).
 
+use super::carried::Carried;
 use super::outcome::{Outcome, Readings, Source};
 use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
 use crate::error::Result;
 use crate::event::{Access, Tid};
 use crate::metrics::{Meter, Point};
-use crate::model::{AllocatorModel, Block, Request};
+use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Bytes, Nanos, PAGE};
+use crate::vm::Kernel;
+use crate::vm::Syscall;
 use crate::vm::thp;
-use crate::vm::{Calls, Kernel};
 use crate::workload::{Action, ObjectId, Op};
 
 /// Readings by their place in the kernel.
@@ -27,6 +29,8 @@ pub struct Run {
     kernel: Kernel<3>,
     /// Live blocks with their requested size, by object id; `None` also where the policy could not provide one.
     blocks: Vec<Option<(Block, Bytes)>>,
+    /// What its library adds to a process.
+    library: Footprint,
     carried: Carried,
     live: u64,
     refused: u64,
@@ -38,16 +42,6 @@ pub struct Run {
     extremes: (u64, u64),
 }
 
-/// Memory that is not malloc's, as the workload tells it.
-#[derive(Default)]
-struct Carried {
-    pages: i64,
-    faults: i64,
-    mapped: i64,
-    returned: u64,
-    calls: Calls,
-}
-
 impl Run {
     /// Ready to start; `machine` is the huge-page mode where the policy does not set one.
     pub fn new(policy: &Policy, machine: thp::Mode) -> Result<Run> {
@@ -57,6 +51,7 @@ impl Run {
             model,
             kernel: Kernel::new(policy.thp().unwrap_or(machine)),
             blocks: Vec::new(),
+            library: policy.model().map_or(Footprint::NONE, |spec| spec.library),
             carried: Carried::default(),
             live: 0,
             refused: 0,
@@ -65,6 +60,16 @@ impl Run {
             meter: Meter::default(),
             extremes: (0, 0),
         })
+    }
+
+    /// In a process that has a library of this footprint, which the policy's own takes the place of.
+    #[must_use]
+    pub fn in_place_of(mut self, loaded: Footprint) -> Run {
+        let difference = |part: fn(&Footprint) -> u64| part(&self.library) as i64 - part(&loaded) as i64;
+        self.carried.pages += difference(|library| library.private.pages_up().0 + library.file.pages_up().0);
+        self.carried.faults += difference(|library| library.faults);
+        self.carried.calls.add(Syscall::Mmap, difference(|library| library.mmaps));
+        self
     }
 
     /// Where the recorded allocator put the blocks of the operations that are fed next. From then on placements are compared.
@@ -117,18 +122,8 @@ impl Run {
             Action::Realloc { id, tid, size } => self.realloc(id, Request { tid, size, align: 0, zeroed: false }),
             Action::Free { id, tid } => self.free(id, tid),
             Action::Touch { id, from, len, access, seen } => self.touch(id, from, len, access, seen),
-            Action::Resident { anon, file, shmem, faults } => {
-                self.carried.pages += i64::from(anon) + i64::from(file) + i64::from(shmem);
-                self.carried.faults += i64::from(faults);
-            }
-            Action::Mapping { calls, mapped, returned } => {
-                if let Some((kind, count)) = calls {
-                    self.carried.calls.add(kind, count.into());
-                }
-                self.carried.mapped += mapped;
-                self.carried.returned += u64::from(returned) * PAGE;
-            }
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
+            Action::Resident { .. } | Action::Mapping { .. } => self.carried.take(action),
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
             Action::Configure { parameter, value, .. } => self.model.configure(&mut self.kernel, parameter, value),

@@ -4,11 +4,13 @@
 //! policy     SPEC → model, settings, huge-page mode
 //! engine     Op* × policy → Outcome, in three readings at once
 //! recorded   Event* → Op*, and the outcomes `recorded` and `measured`
+//! carried    what is the same under every policy
 //! outcome    what a policy did          fidelity   one outcome against another
 //! placements whether blocks lie where they lay
 //! ran        the allocator that really ran, as a policy
 //! ```
 
+pub mod carried;
 pub mod engine;
 pub mod fidelity;
 pub mod outcome;
@@ -17,6 +19,7 @@ pub mod policy;
 pub mod ran;
 pub mod recorded;
 
+pub use carried::Carried;
 pub use engine::Run;
 pub use outcome::{Outcome, Source};
 pub use placements::{Placed, Placements};

@@ -13,6 +13,8 @@ pub enum Source {
     Measured,
     /// A model computed it.
     Simulated,
+    /// The kernel counted it while the real library did the same work.
+    Replayed,
 }
 
 impl fmt::Display for Source {
@@ -20,6 +22,7 @@ impl fmt::Display for Source {
         f.pad(match self {
             Source::Measured => "measured",
             Source::Simulated => "simulated",
+            Source::Replayed => "replayed",
         })
     }
 }
@@ -72,6 +75,8 @@ pub struct Outcome {
     pub major_faults: Option<u64>,
     /// System calls by kind.
     pub calls: Calls,
+    /// Whether [`Outcome::calls`] has a meaning.
+    pub calls_known: bool,
     /// Resident anonymous bytes given back while the program ran, where that is known.
     pub returned: Option<Bytes>,
     /// Blocks that the policy could not provide because the simulated system refused.
@@ -97,6 +102,7 @@ impl Outcome {
             minor_faults: Readings::certain(last.minor_faults),
             major_faults: None,
             calls,
+            calls_known: true,
             returned: Some(last.returned),
             refused: 0,
             placements: None,

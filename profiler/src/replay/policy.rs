@@ -89,6 +89,30 @@ impl Policy {
         }
     }
 
+    /// The real knobs for what was set, as one would put them into the environment.
+    ///
+    /// # Errors
+    /// `Usage` for a setting that only the model has.
+    pub fn variables(&self) -> Result<Vec<(String, String)>> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        let Some((spec, settings)) = &self.model else { return Ok(found) };
+        for tunable in spec.tunables.iter().filter(|tunable| settings.is_set(tunable.key)) {
+            let what_if = || usage(format!("{} of {} is a setting of the model only: no real knob stands for it", tunable.key, spec.id));
+            let knob = tunable.knobs.first().ok_or_else(what_if)?;
+            let value = knob_text(spec, tunable, settings.get(tunable.key)).ok_or_else(what_if)?;
+            let list = LISTS.iter().find(|(name, ..)| *name == knob.variable);
+            let entry = match (list, knob.key) {
+                (Some((_, _, inside)), Some(key)) => format!("{key}{inside}{value}"),
+                _ => value,
+            };
+            match (found.iter_mut().find(|(variable, _)| variable == knob.variable), list) {
+                (Some((_, text)), Some((_, between, _))) => *text += &format!("{between}{entry}"),
+                _ => found.push((knob.variable.to_owned(), entry)),
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) fn among(text: &str, known: &[&'static ModelSpec]) -> Result<Policy> {
         let (body, thp) = match text.split_once('+') {
             None => (text, None),
@@ -182,6 +206,13 @@ fn from_knobs(text: &str, known: &[&'static ModelSpec]) -> Result<(&'static Mode
 
 /// Variables whose value holds several settings: what separates them, and key from value.
 const LISTS: [(&str, char, char); 3] = [("GLIBC_TUNABLES", ':', '='), ("MALLOC_CONF", ',', ':'), ("SCUDO_OPTIONS", ':', '=')];
+
+/// The text that the real allocator takes for this value.
+fn knob_text(spec: &ModelSpec, tunable: &Tunable, value: i64) -> Option<String> {
+    let words = ["true", "false", "yes", "no", "on", "off", "default", "disabled", "always", "never"].map(str::to_owned);
+    let texts = [value.to_string(), (value >> 10).to_string()].into_iter().chain(words);
+    texts.into_iter().find(|text| (spec.knob_value)(tunable, text) == Some(value))
+}
 
 fn entries<'a>(variable: &str, value: &'a str) -> Result<Vec<(Option<&'a str>, &'a str)>> {
     let Some(&(_, between, inside)) = LISTS.iter().find(|(name, ..)| *name == variable) else { return Ok(vec![(None, value)]) };

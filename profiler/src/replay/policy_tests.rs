@@ -37,6 +37,7 @@ pub(in crate::replay) static SPEC: ModelSpec = ModelSpec {
     summary: "for tests",
     tunables: &KNOBS,
     knob_value: plain_knob,
+    library: crate::model::Footprint::NONE,
     build: |_| Err(Error::new(Kind::Failed, "is not built")),
 };
 

@@ -2,7 +2,7 @@
 
 use super::policy::{Policy, understood};
 use crate::error::Result;
-use crate::model::{ModelSpec, REGISTRY};
+use crate::model::{Footprint, ModelSpec, REGISTRY};
 use std::collections::BTreeMap;
 
 /// What a recording tells of a process and its allocators.
@@ -25,6 +25,8 @@ pub struct LineUp {
     pub policies: Vec<Policy>,
     /// Whether the first of them is the allocator that really ran.
     pub checked: bool,
+    /// What the library of the allocator that ran takes of the process already.
+    pub loaded: Footprint,
     /// What a person should know, in full sentences.
     pub remarks: Vec<String>,
 }
@@ -45,7 +47,7 @@ impl Ran {
             self.complete(policy, &mut remarks);
         }
         let Some(spec) = self.allocator.as_ref().and_then(|name| known.iter().find(|spec| spec.id == name)) else {
-            return Ok(LineUp { policies: asked, checked: false, remarks });
+            return Ok(LineUp { policies: asked, checked: false, loaded: Footprint::NONE, remarks });
         };
         let mut model = Policy::among(&self.spec_of(spec, &mut remarks), known)?;
         self.complete(&mut model, &mut remarks);
@@ -53,7 +55,7 @@ impl Ran {
             model = asked.remove(place);
         }
         asked.insert(0, model);
-        Ok(LineUp { policies: asked, checked: true, remarks })
+        Ok(LineUp { policies: asked, checked: true, loaded: spec.library, remarks })
     }
 
     /// A policy without a version means that of the recorded program; every policy runs on the recorded machine.

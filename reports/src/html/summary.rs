@@ -9,8 +9,8 @@ use crate::words;
 use super::Cell;
 
 /// A policy's line as the legend and the table show it.
-pub(super) struct Legend<'a> {
-    pub(super) label: &'a str,
+pub(super) struct Legend {
+    pub(super) label: String,
     pub(super) swatch: Swatch,
     pub(super) has_curve: bool,
 }
@@ -29,10 +29,10 @@ impl Swatch {
     }
 }
 
-pub(super) fn legend(study: &Study) -> Vec<Legend<'_>> {
+pub(super) fn legend(study: &Study) -> Vec<Legend> {
     let rows = study.policies.iter().zip(chart::styles(study));
     let rows = rows.map(|(policy, style)| Legend {
-        label: &policy.policy,
+        label: reading::name(policy),
         swatch: Swatch::of(&style),
         has_curve: policy.timeline.iter().any(|point| point.rss_bytes.is_some()),
     });
@@ -112,8 +112,8 @@ impl Summary {
         let base = reading::baseline(study);
         let longest = study.policies.iter().flat_map(|p| [p.peak_rss_bytes, p.peak_rss_high_bytes]).flatten().max();
         let rows = study.policies.iter().zip(chart::styles(study)).map(|(policy, style)| Row {
-            policy: policy.policy.clone(),
-            origin: origin(policy),
+            policy: reading::name(policy),
+            origin: origin(study, policy),
             is_model: !reading::is_truth(study, policy),
             swatch: Swatch::of(&style),
             interval: longest.and_then(|longest| Interval::of(policy, base, longest)),
@@ -129,13 +129,16 @@ impl Summary {
     }
 }
 
-fn origin(policy: &PolicyResult) -> String {
+fn origin(study: &Study, policy: &PolicyResult) -> String {
     match (policy.policy.as_str(), policy.source.as_str()) {
         ("measured", _) => "counted by the kernel".into(),
         ("recorded", _) => "recorded placements, replayed".into(),
-        (_, "replayed") => "real library".into(),
+        (_, "replayed") => "counted by the kernel".into(),
         (_, "") => "source unknown".into(),
-        (_, source) => source.to_owned(),
+        (_, source) => match reading::against_library(study, policy) {
+            Some(differences) => format!("{source}; against its library: {differences}"),
+            None => source.to_owned(),
+        },
     }
 }
 

@@ -48,7 +48,7 @@ const ROOMS: &[Room] = &[
     noisy("target", &["units", "event", "error"], &["object", "iced_x86", "libc", "profiler_ebpf"]),
     noisy("capture", &["units", "event", "error", "target"], &["aya", "tokio", "libc", "profiler_ebpf"]),
     noisy("trace", &["units", "event", "error"], &["polars_arrow", "polars_utils", "crc32fast", "serde", "serde_json"]),
-    noisy("measure", &["units", "event", "error", "workload", "replay"], &["libc", "serde", "serde_json"]),
+    noisy("measure", &["units", "event", "error", "workload", "vm", "model", "metrics", "replay"], &["libc"]),
     noisy(
         "cli",
         &["units", "event", "error", "target", "capture", "trace", "workload", "vm", "model", "metrics", "replay", "measure"],

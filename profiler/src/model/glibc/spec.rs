@@ -1,7 +1,7 @@
 //! What can be set, and how it is set for real.
 
 use super::rules::VERSIONS;
-use crate::model::{Knob, ModelSpec, Tunable, Unit};
+use crate::model::{Footprint, Knob, ModelSpec, Tunable, Unit};
 
 pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
     id: "glibc",
@@ -87,6 +87,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
             ..count(0, 0, 1 << 30)
         },
     ],
+    library: Footprint::NONE,
     knob_value,
     build: super::build,
 };

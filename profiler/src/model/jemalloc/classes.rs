@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn free_runs_are_kept_by_what_they_are_good_for() {
-        assert_eq!([1, 2, 5, 9, 10, 11].map(|pages| bin_of(pages)), [0, 1, 4, 8, 8, 9]);
-        assert_eq!([1, 5, 9, 10, 11].map(|pages| first_bin_for(pages)), [0, 4, 8, 9, 9]);
+        assert_eq!([1, 2, 5, 9, 10, 11].map(bin_of), [0, 1, 4, 8, 8, 9]);
+        assert_eq!([1, 5, 9, 10, 11].map(first_bin_for), [0, 4, 8, 9, 9]);
     }
 }

@@ -58,11 +58,6 @@ impl Decay {
         self.millis > 0
     }
 
-    /// Length of an epoch.
-    pub(super) fn interval(&self) -> u64 {
-        self.interval
-    }
-
     /// Pages that appeared in the newest epoch.
     pub(super) fn newest(&self) -> u64 {
         self.backlog[EPOCHS - 1]
@@ -164,7 +159,7 @@ mod tests {
         assert_eq!(decay.until_purge(0, 1024), None);
         decay.advance(Nanos(100_000_000), 100_000);
         let wait = decay.until_purge(100_000, 1024).expect("something is dirty");
-        let epochs = (wait / decay.interval()) as usize;
+        let epochs = (wait / decay.interval) as usize;
         assert!((20..60).contains(&epochs), "{epochs}");
         assert_eq!(decay.until_purge(1000, 1024), Some(10_000_000_000));
     }

@@ -17,11 +17,14 @@
 //! Left to chance for real, by seeds that are addresses: where large blocks begin inside of their first page, after how many operations
 //! a thread looks at the clock, by how much each epoch of decay is late. Here the seeds are fixed.
 //!
-//! The library itself, beside what the model maps: see [`RESIDENT_PRIVATE`] and [`RESIDENT_SHARED`].
+//! What the library itself adds, beside what the model maps, stands in its [`SPEC`].
 //!
-//! Not modelled: `slab_sizes`, `bin_shards`, `percpu_arena`, `narenas_ratio`, `dss`, `hpa`, profiling, guard pages, `zero_realloc` (`realloc` to 0 bytes
-//! is taken as one to the smallest size), `mallctl`, `vm.overcommit_memory=2`, and stacks and caches of the background threads. Pages of
-//! an arena's own statistics that only some size classes touch are not either.
+//! With `retain:false` every extent is a mapping of its own, and which of them happen to be neighbours, or aligned, depends on the whole
+//! process's address space: calls agree within some per cent there, where everything else is exact.
+//!
+//! Not modelled: `slab_sizes`, `bin_shards`, `percpu_arena`, `narenas_ratio`, `dss`, `hpa`, profiling, guard pages, `zero_realloc`
+//! (`realloc` to 0 bytes is taken as one to the smallest size), `mallctl` and `xallocx`, `vm.overcommit_memory=2`, stacks and caches of the
+//! background threads, and contention for locks. `cache_oblivious` cannot be set in this version.
 
 mod arena;
 mod background;
@@ -36,6 +39,8 @@ mod process_tests;
 mod purge;
 mod random;
 mod settings;
+#[cfg(test)]
+mod settings_tests;
 mod slabs;
 mod space;
 mod spec;
@@ -54,8 +59,7 @@ use super::{AllocatorModel, Block, Counters, Request, Settings};
 use crate::error::Result;
 use crate::event::{Advice, PROT_READ, PROT_WRITE, Tid};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
-use crate::vm::os::Os;
-use crate::vm::thp::Mode;
+use crate::vm::os::{Mode, Os};
 use arena::Arena;
 use background::Watch;
 use map::Map;
@@ -198,10 +202,3 @@ impl AllocatorModel for Jemalloc {
         )
     }
 }
-
-/// Bytes of private file and `.bss` pages that the library makes resident at its start, with libstdc++, libgcc and libm, which come along with
-/// it: measured with a program that does nothing, less the anonymous mappings that the model has itself (27 pages).
-pub const RESIDENT_PRIVATE: Bytes = Bytes(184 << 10);
-
-/// Bytes of shared file pages that come with it (program code); a program that uses libstdc++ anyway has 1.3 MiB of them already.
-pub const RESIDENT_SHARED: Bytes = Bytes(2132 << 10);

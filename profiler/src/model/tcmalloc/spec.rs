@@ -1,6 +1,7 @@
 //! What can be set, and how it is set for real.
 
-use crate::model::{Knob, ModelSpec, Tunable, Unit};
+use crate::model::{Footprint, Knob, ModelSpec, Tunable, Unit};
+use crate::units::Bytes;
 
 pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
     id: "tcmalloc",
@@ -63,6 +64,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
             ..count(0, 0, 1 << 30)
         },
     ],
+    library: Footprint { private: Bytes(1776 << 10), file: Bytes(1056 << 10), faults: 542, mmaps: 19 },
     knob_value,
     build: super::build,
 };
@@ -78,8 +80,8 @@ const fn knob(variable: &'static str) -> Knob {
     Knob { variable, key: None }
 }
 
-/// The library reads numbers as far as they go, takes what is none for 0 and keeps to its ranges; a switch is on when its text is empty or begins with one of
-/// `tTyY1`. A transfer of no objects or fewer makes it fail, so that is no setting; a negative heap limit is none.
+/// The library reads numbers as far as they go, takes what is none for 0 and keeps to its ranges; a switch is on when its text is empty or
+/// begins with one of `tTyY1`. A transfer of no objects or fewer makes it fail, so that is no setting; a negative heap limit is none.
 fn knob_value(tunable: &Tunable, text: &str) -> Option<i64> {
     let (least, most) = tunable.range;
     match tunable.key {

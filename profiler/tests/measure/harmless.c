@@ -1,0 +1,2 @@
+// A library that has no malloc.
+int harmless(void) { return 0; }
