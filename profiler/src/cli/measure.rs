@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     replayed.outcomes = side_by_side(replayed.outcomes, measured);
     let mut study = study::build(&census, selected, replayed);
     study.recording.notes.extend(notes);
-    replay::publish(&study, &folder, (args.json, false), talk)
+    replay::publish(&study, &folder, args.json, false, talk)
 }
 
 /// What can be run, and what cannot, in full sentences. One that can is enough.

@@ -95,14 +95,14 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
     let replayed = drive(trace, selected, machine(&census), line_up, talk)?;
     let study = study::build(&census, selected, replayed);
-    publish(&study, folder, (choice.json, choice.explain), talk)
+    publish(&study, folder, choice.json, choice.explain, talk)
 }
 
-/// Writes the report into `folder` and prints the result: as JSON, or as a table that may be followed by an explanation.
+/// Writes the report into `folder` and prints the result; with `explain` the self-check as well.
 ///
 /// # Errors
 /// `Output`.
-pub(super) fn publish(study: &Study, folder: &Path, (json, explain): (bool, bool), talk: Talk) -> Result<()> {
+pub(super) fn publish(study: &Study, folder: &Path, json: bool, explain: bool, talk: Talk) -> Result<()> {
     reports::write(folder, study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
     if json {
         let text = serde_json::to_string_pretty(study).context(Kind::Failed, "cannot encode the study")?;

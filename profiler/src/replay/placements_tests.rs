@@ -9,8 +9,8 @@ use crate::vm::Kernel;
 use crate::vm::os::Os;
 use crate::vm::thp::Mode;
 
-/// How much further up the recorded process lies than a simulated one.
-const HEAP_SHIFT: u64 = 0x123 * PAGE;
+/// How much further up the recorded process lies than a simulated one: a multiple of the pages of every allocator (of 8 KiB in tcmalloc).
+const HEAP_SHIFT: u64 = 0x124 * PAGE;
 const MAP_SHIFT: u64 = 0x77_7000;
 
 /// A kernel that records what is asked of it.

@@ -63,7 +63,7 @@ impl<const N: usize> Kernel<N> {
     pub fn begin_break(&mut self, within: Bytes) {
         if self.space.break_area() == Some((self.base, self.base)) {
             self.base = BREAK_BASE.offset(Bytes(within.0 % HUGE));
-            self.space.begin_break(self.base);
+            self.space.brk = Some((self.base, self.base));
         }
     }
 

@@ -41,7 +41,7 @@ pub enum Touched {
 pub struct AddressSpace<const N: usize = 1> {
     vmas: RangeMap<Vma>,
     /// Start and end of the break area in bytes, once known.
-    brk: Option<(Addr, Addr)>,
+    pub(super) brk: Option<(Addr, Addr)>,
     thp: Mode,
     mapped: Bytes,
     mapped_peak: Bytes,
@@ -116,11 +116,6 @@ impl<const N: usize> AddressSpace<N> {
     /// Start and end of the break area, once known.
     pub fn break_area(&self) -> Option<(Addr, Addr)> {
         self.brk
-    }
-
-    /// The break area, still empty, begins at `start`.
-    pub fn begin_break(&mut self, start: Addr) {
-        self.brk = Some((start, start));
     }
 
     /// The break is now `end`. The first one seen is where the area starts.

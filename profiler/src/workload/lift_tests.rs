@@ -14,8 +14,7 @@ pub(super) fn lift(script: &Script) -> (Vec<Action>, Lifter) {
 }
 
 fn lift_of(script: &Script, process: ProcessId) -> (Vec<Action>, Lifter) {
-    let mut lifter = Lifter::new(process, thp::Mode::Never);
-    let mut ops = Vec::new();
+    let (mut lifter, mut ops) = (Lifter::new(process, thp::Mode::Never), Vec::new());
     script.events.iter().for_each(|event| _ = lifter.feed(event, &mut ops));
     lifter.finish(&mut ops);
     assert!(ops.is_sorted_by_key(|op| op.time));
@@ -46,17 +45,16 @@ pub(super) fn carried(actions: &[Action]) -> (i64, i64, i64, u64) {
 }
 
 pub(super) fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
-    let count = |action: &Action| match action {
-        Action::Mapping { calls: Some((kind, count)), .. } if *kind == wanted => i64::from(*count),
+    let count = |action: &Action| match *action {
+        Action::Mapping { calls: Some((kind, count)), .. } if kind == wanted => i64::from(count),
         _ => 0,
     };
     actions.iter().map(count).sum()
 }
 
 pub(super) fn heap_ops(actions: &[Action]) -> Vec<Action> {
-    let carried =
-        |action: &&Action| !matches!(action, Action::Resident { .. } | Action::Mapping { .. } | Action::Break { .. } | Action::End);
-    actions.iter().filter(carried).copied().collect()
+    use Action::{Break, End, Mapping, Resident};
+    actions.iter().filter(|action| !matches!(action, Resident { .. } | Mapping { .. } | Break { .. } | End)).copied().collect()
 }
 
 pub(super) fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {

@@ -5,7 +5,6 @@ use super::play::{model, spec};
 use super::real::environment;
 use super::replayed::compare;
 use super::workload::{CROWDED, DISTURBED, PLAIN, THREADED, script};
-use profiler::vm::thp::Mode;
 
 /// Settings that a single thread notices.
 const SETTINGS: &[Values] = &[
@@ -125,7 +124,7 @@ fn other_settings_would_be_noticed() {
         let noticed = (1..20).any(|seed| {
             let script = script(seed, PLAIN);
             let run = libc.run(&environment(values), &script);
-            compare(model(&libc.version, &[], libc.cpus), &script, &run, Mode::Madvise).is_err()
+            compare(model(&libc.version, &[], libc.cpus), &script, &run, libc.thp).is_err()
         });
         assert!(noticed, "{values:?} makes no difference");
     }

@@ -244,6 +244,8 @@ int main(int count, char **arguments) {
     int file = count == 3 ? open(arguments[1], O_RDONLY) : -1;
     if (file < 0) return 2;
     size_t size = lseek(file, 0, SEEK_END);
+    // Otherwise the kernel would put pages together whenever it likes, and the number of faults would be its own.
+    if (OWN(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0)) return 2;
     // Pages of the program and of libc become resident now, so that only memory of the heap faults later.
     head.exact = mlockall(MCL_CURRENT) == 0 && munlockall() == 0;
     head.operations = size / sizeof(struct operation);

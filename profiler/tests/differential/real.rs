@@ -4,6 +4,7 @@ use super::observed::{Kind, Run, State, Step, SystemCall};
 use super::script::Op;
 use crate::programs;
 use crate::support::Folder;
+use profiler::vm::thp::Mode;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,8 @@ pub(crate) struct Libc {
     pub(crate) version: String,
     /// CPUs of this machine, which limit its arenas.
     pub(crate) cpus: u32,
+    /// What this machine does about huge pages, which some settings look at.
+    pub(crate) thp: Mode,
     /// The driver, perhaps behind a loader of its own.
     command: Vec<PathBuf>,
     folder: Folder,
@@ -28,7 +31,7 @@ impl Libc {
         let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().map_err(|error| format!("getconf cannot be run: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = text.trim().strip_prefix("glibc ").ok_or_else(|| format!("this is no glibc: {text}"))?.to_owned();
-        Libc { version, cpus: cpus(), command: vec![driver()?], folder: folder() }.checked()
+        Libc { version, cpus: cpus(), thp: thp(), command: vec![driver()?], folder: folder() }.checked()
     }
 
     /// One that was unpacked into a folder as Debian packs it, with what programs are linked with. The error is the reason to skip the test.
@@ -42,7 +45,7 @@ impl Libc {
         let arguments: Vec<String> = ["-nostdlib", "-no-pie"].map(str::to_owned).into_iter().chain(parts).collect();
         let driver = programs::build(&source(), &format!("heap_driver-{version}"), &arguments)?;
         let command = vec![loader, "--library-path".into(), library, driver];
-        Libc { version: version.to_owned(), cpus: cpus(), command, folder: folder() }.checked()
+        Libc { version: version.to_owned(), cpus: cpus(), thp: thp(), command, folder: folder() }.checked()
     }
 
     /// The same, watched. The error is the reason to skip the test.
@@ -98,6 +101,13 @@ fn cpus() -> u32 {
     let number = |text: &str| text.parse::<u32>().expect("the number of a CPU");
     let ranges = list.trim().split(',').map(|range| range.split_once('-').map_or(1, |(first, last)| number(last) - number(first) + 1));
     ranges.sum()
+}
+
+/// The mode in brackets; a kernel without huge pages never gives any.
+fn thp() -> Mode {
+    let modes = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    let chosen = modes.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    chosen.and_then(|(mode, _)| mode.parse().ok()).unwrap_or(Mode::Never)
 }
 
 fn folder() -> Folder {

@@ -25,17 +25,20 @@ pub(crate) struct Difference {
 struct Recorded {
     space: AddressSpace<1>,
     end: Addr,
+    /// What libc reads of the machine's setting.
+    thp: Mode,
     calls: VecDeque<SystemCall>,
 }
 
 /// Plays a script to a model and compares with how it really went.
 pub(crate) fn compare(model: Box<dyn AllocatorModel>, script: &[Op], run: &Run, thp: Mode) -> Result<(), Difference> {
-    let mut space = AddressSpace::new(thp);
+    // What is advised is seen; but the driver gets no huge pages.
+    let mut space = AddressSpace::new(Mode::Never);
     // Where something used the break before, the first page has a part that is in use.
     space.set_break(Addr(run.heap).page_down());
     space.set_break(Addr(run.heap));
     space.mark_resident(Addr(run.heap).page_down(), Bytes(run.heap % PAGE));
-    let mut world = Recorded { space, end: Addr(run.heap), calls: VecDeque::new() };
+    let mut world = Recorded { space, end: Addr(run.heap), thp, calls: VecDeque::new() };
     let mut player = Player::new(model);
     for (at, (op, step)) in script.iter().zip(&run.steps).enumerate() {
         // The model's own panics are differences too, and must not end the search for a smaller script.
@@ -166,7 +169,7 @@ impl Os for Recorded {
     }
 
     fn huge_pages(&self) -> Mode {
-        self.space.huge_pages()
+        self.thp
     }
 
     fn now(&self) -> Nanos {

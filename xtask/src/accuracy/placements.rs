@@ -8,7 +8,8 @@ use super::subjects::{self, Subject};
 const HEADING: &str = "## The model of the allocator that ran: its blocks against the recorded ones
 
 A placement is equal when a block lies as far from the start of its region (heap, arena, mapping) as it really did. Calls are
-brk/mmap/munmap/mremap/madvise of the whole process.
+brk/mmap/munmap/mremap/madvise of the whole process. What a further arena costs in munmap (none, one or two calls) depends on where the kernel
+puts it, between thread stacks that are not simulated.
 
 | program | threads | allocations | placements equal | calls recorded | replayed | peak RSS measured | error | minor faults measured | error |
 |---|---|---|---|---|---|---|---|---|---|

@@ -71,27 +71,34 @@ fn row(subject: &Subject, setting: &str, [default, real, replayed]: [&Report; 3]
     Ok(format!("{cells}| {calls} | {} |\n", verdict(real, replayed, policy)?))
 }
 
-/// Why a goal is missed; empty where all are met.
-fn verdict(real: &Report, replayed: &Report, policy: &str) -> Result<&'static str, String> {
+/// Why goals are missed; empty where all are met.
+fn verdict(real: &Report, replayed: &Report, policy: &str) -> Result<String, String> {
     let counts = |report: &Report, policy: &str| Ok::<_, String>(report.calls(policy)?[..3].to_vec());
     let truth = counts(real, "measured")?;
-    if is_near(real, replayed, policy)? && counts(replayed, policy)? == truth {
-        return Ok("");
-    }
     let exact = real.fidelity("placements")[1] == Some(1.0) && counts(real, real.ran()?)? == truth;
+    let mut reasons = Vec::new();
     if counts(replayed, policy)? != truth {
-        return Ok(if exact { "asked otherwise" } else { "not known" });
+        reasons.push(if exact { "asked otherwise" } else { "not known" });
     }
-    if exact && !is_near(real, real, real.ran()?)? && is_near(real, real, "recorded")? {
-        return Ok("layout");
+    if !is_near(real, replayed, policy)? {
+        let layout = exact && !is_near(real, real, real.ran()?)? && is_near(real, real, "recorded")?;
+        let unseen = covers(real, replayed, policy, "peak_rss_bytes", PEAK)? && covers(real, replayed, policy, "minor_faults", FAULTS)?;
+        reasons.push(if layout {
+            "layout"
+        } else if unseen {
+            "use unseen"
+        } else {
+            "not known"
+        });
     }
-    let covers = |column: &str, slack: f64| {
-        let truth = real.cell("measured", column)? as f64;
-        let [low, high] = [replayed.cell(policy, &low(column))?, replayed.cell(policy, &high(column))?].map(|bound| bound as f64);
-        Ok::<_, String>(low * (1.0 - slack) <= truth && truth <= high * (1.0 + slack))
-    };
-    let seen = !covers("peak_rss_bytes", PEAK)? || !covers("minor_faults", FAULTS)?;
-    Ok(if seen { "not known" } else { "use unseen" })
+    Ok(reasons.join(", "))
+}
+
+/// Whether the measured value lies between a policy's lowest and highest reading.
+fn covers(real: &Report, replayed: &Report, policy: &str, column: &str, slack: f64) -> Result<bool, String> {
+    let truth = real.cell("measured", column)? as f64;
+    let (low, high) = (replayed.cell(policy, &low(column))? as f64, replayed.cell(policy, &high(column))? as f64);
+    Ok(low * (1.0 - slack) <= truth && truth <= high * (1.0 + slack))
 }
 
 /// Whether a policy's peak and faults are what was measured in the real run.

@@ -5,8 +5,7 @@ use super::map_pages;
 use super::settings::{MetadataThp, Params};
 use crate::event::{Access, Advice};
 use crate::units::{Addr, Bytes, PAGE};
-use crate::vm::os::Os;
-use crate::vm::thp::Mode;
+use crate::vm::os::{Mode, Os};
 
 /// Blocks are whole huge pages.
 pub(super) const HUGE: u64 = 2 << 20;

@@ -133,14 +133,19 @@ impl Run {
     }
 
     pub(super) fn malloc(&mut self, size: u64) -> Block {
-        let block = self.model.malloc(&mut self.os, ask(size)).expect("memory");
+        self.take_written(ask(size))
+    }
+
+    pub(super) fn take_written(&mut self, request: Request) -> Block {
+        let size = request.size.0;
+        let block = self.model.malloc(&mut self.os, request).expect("memory");
         self.log(block, size);
         self.touch(block, 0, if self.whole { size } else { 1 });
         self.watch();
         block
     }
 
-    fn realloc(&mut self, old: Block, from: u64, to: u64) -> Block {
+    pub(super) fn realloc(&mut self, old: Block, from: u64, to: u64) -> Block {
         let block = self.model.realloc(&mut self.os, ask(to), old).expect("memory");
         self.log(block, to);
         self.touch(block, from, to);

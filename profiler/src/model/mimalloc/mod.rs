@@ -17,19 +17,22 @@
 //! request, too; here only when spans change, because the page it lies on is resident since. (After a `fork`, the one fault for it is
 //! missed.) For the same reason, reading the link of a free block is not simulated.
 //!
-//! Differential runs against `libmimalloc2.0` (the same seeded scripts here and there, with one and with several threads, default
-//! delays on the real clock included) agree in every pointer, call and fault. Beyond what is documented, they showed:
+//! Differential runs against `libmimalloc2.0` (the same seeded scripts here and there, with one and with several threads taking turns) agree
+//! in every pointer, call and fault. So they do with the default delays on the real clock, but for operations that take so long that a
+//! delay ends meanwhile: here no time passes within an operation. Beyond what is documented, they showed:
 //!
 //! - The end of a thread is counted twice, so that the number of threads decides otherwise than meant which segments are lazy.
-//! - The first block of any page, full or not, that another thread frees goes to the owner's list; further ones to the page until the owner looked.
+//! - The first block of any page, full or not, that another thread frees goes to the owner's list; further ones to the page, until the
+//!   owner has looked.
 //! - Alignments up to 16, too, cost a larger block where the next free block of the class is not at hand.
 //! - A segment whose header had to be committed has all of its entries cleared, also when it is fresh.
 //! - The huge-page pool is asked twice for each mapping, and each attempt uses up an address.
 //! - When memory runs out, even for one absurd size, all that is free is given back before the request fails.
 //!
 //! Not modelled: a huge-page pool that has pages (`large_os_pages` falls back to transparent huge pages, and `reserve_huge_os_pages` gets
-//! none); several NUMA nodes; heaps and arenas that a program makes through mimalloc's own interface; `mi_collect`; what depends on which of
-//! two threads wins a race; `vm.overcommit_memory=2`. `malloc_trim` and `mallopt` do nothing: mimalloc does not have them.
+//! none); time that passes within an operation; several NUMA nodes; heaps and arenas that a program makes through mimalloc's own
+//! interface; `mi_collect`; what depends on which of two threads wins a race; `vm.overcommit_memory=2`. `malloc_trim` and `mallopt` do
+//! nothing: mimalloc does not have them.
 
 mod abandoned;
 mod cache;

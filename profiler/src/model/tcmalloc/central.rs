@@ -1,5 +1,5 @@
-//! What all threads share: batches of objects ready to move on, and the spans that objects come from. (Fact sheet, section 3; `CentralFreeList` in the
-//! source.)
+//! What all threads share: batches of objects ready to move on, and the spans that objects come from. (Fact sheet, section 3;
+//! `CentralFreeList` in the source.)
 
 use super::classes::{Class, Classes};
 use super::metadata::write;

@@ -1,5 +1,5 @@
-//! The allocator's own memory: chunks of 8 MiB from the system, carved in order and never given back. (Fact sheet, section 6; `MetaDataAlloc` and
-//! `PageHeapAllocator` in the source.)
+//! The allocator's own memory: chunks of 8 MiB from the system, carved in order and never given back. (Fact sheet, section 6;
+//! `MetaDataAlloc` and `PageHeapAllocator` in the source.)
 
 use super::system::System;
 use crate::event::Access;

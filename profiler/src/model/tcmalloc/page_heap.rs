@@ -1,7 +1,7 @@
 //! Spans out of free memory and back into it. (Fact sheet, section 4; `PageHeap` in the source.)
 //!
-//! Free spans are *normal* (as they were left) or *returned* (given back to the kernel). They lie on lists by length up to 128 pages, and in ordered
-//! sets above. Only neighbours of the same kind merge. Growth and release are in [`super::release`].
+//! Free spans are *normal* (as they were left) or *returned* (given back to the kernel). They lie on lists by length up to 128 pages, and
+//! in ordered sets above. Only neighbours of the same kind merge. Growth and release are in [`super::release`].
 
 use super::metadata::{Metadata, Pool};
 use super::rules::Flags;

@@ -25,8 +25,8 @@ impl Params {
     }
 }
 
-/// Settings that are read when the library's own variables are initialised. That is after its first growth, which therefore meets the default
-/// of this type: zeros.
+/// Settings that are read when the library's own variables are initialised. That is after its first growth, which therefore meets the
+/// default of this type: zeros.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flags {
     /// Pages released per thousand pages freed.

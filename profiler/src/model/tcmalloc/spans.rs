@@ -1,6 +1,7 @@
 //! Spans: runs of pages, the lists they are on, and the map from a page to its span.
 //!
-//! A span's number is also the place of its descriptor in the metadata. Number 0 is never a span: the library takes that descriptor for itself.
+//! A span's number is also the place of its descriptor in the metadata. Number 0 is never a span: the library takes that descriptor for
+//! itself.
 
 use super::metadata::{Metadata, Pool};
 use super::system::System;

@@ -80,8 +80,8 @@ const fn knob(variable: &'static str) -> Knob {
     Knob { variable, key: None }
 }
 
-/// The library reads numbers as far as they go, takes what is none for 0 and keeps to its ranges; a switch is on when its text is empty or begins with one of
-/// `tTyY1`. A transfer of no objects or fewer makes it fail, so that is no setting; a negative heap limit is none.
+/// The library reads numbers as far as they go, takes what is none for 0 and keeps to its ranges; a switch is on when its text is empty or
+/// begins with one of `tTyY1`. A transfer of no objects or fewer makes it fail, so that is no setting; a negative heap limit is none.
 fn knob_value(tunable: &Tunable, text: &str) -> Option<i64> {
     let (least, most) = tunable.range;
     match tunable.key {

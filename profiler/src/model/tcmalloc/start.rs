@@ -19,7 +19,8 @@ pub(super) struct Started {
 
 pub(super) fn start(os: &mut dyn Os, tid: Tid, params: &Params) -> Option<Started> {
     let mut heap = Heap::new(os, params)?;
-    // Before the library can find a thread's cache it makes one that is lost afterwards (observed: three pages of caches in a process with one thread).
+    // Before the library can find a thread's cache it makes one that is lost afterwards (observed: three pages of caches in a process with
+    // one thread).
     let early = heap.threads.make(os, &mut heap.pages, &heap.classes)?;
     let pool = heap.malloc_in(os, early, POOL)?;
     heap.pages.settle(params.flags);

@@ -1,5 +1,6 @@
-//! What the fact sheet's vectors do not reach, as the packaged library did it: `calloc`, `memalign`, `realloc` and refusals mixed, and several threads whose
-//! calls come in a fixed order. Observed with libtcmalloc-minimal4 2.10-1 under LD_PRELOAD, libraries populated beforehand, twice each.
+//! What the fact sheet's vectors do not reach, as the packaged library did it: `calloc`, `memalign`, `realloc` and refusals mixed, and
+//! several threads whose calls come in a fixed order. Observed with libtcmalloc-minimal4 2.10-1 under LD_PRELOAD, libraries populated
+//! beforehand, twice each.
 
 use super::programs::{Draws, FNV, Play, fnv};
 use crate::event::{Access, Tid};

@@ -130,7 +130,8 @@ fn growth_by_mappings() {
     assert_eq!(points, [("mmap 25 (26316800), munmap 25 (102400)", 6917), ("", 6918), ("", 7142)]);
 }
 
-/// malloc, touch and free of 1 MiB, again and again; answers with the number of releases, and with how many cycles had passed before the first one.
+/// malloc, touch and free of 1 MiB, again and again; answers with the number of releases, and with how many cycles had passed before the
+/// first one.
 fn cycles(settings: &str, count: u64) -> (usize, Option<u64>, Play) {
     let mut play = Play::new(settings);
     let mut first = None;
