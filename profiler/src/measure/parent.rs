@@ -169,9 +169,11 @@ fn notes(choice: &Choice, answer: &Answer) -> Vec<String> {
     if answer.word(word::COUNTED) == 0 {
         notes.push(format!("{}: this kernel cannot show a process its system calls, so that their numbers are unknown.", choice.spec));
     }
-    if answer.word(word::THREADS) > 0 {
-        let threads = answer.word(word::THREADS);
-        notes.push(format!("{} started {threads} threads of its own, whose system calls cannot be counted.", choice.spec));
-    }
+    let threads = match answer.word(word::THREADS) {
+        0 => return notes,
+        1 => "a thread".to_owned(),
+        more => format!("{more} threads"),
+    };
+    notes.push(format!("{} started {threads} of its own, whose system calls cannot be counted.", choice.spec));
     notes
 }

@@ -145,6 +145,22 @@ fn settings_reach_the_library() {
     assert!(mapped[0] == mapped[1] && mapped[0] > mapped[2], "{mapped:?}");
 }
 
+#[test]
+fn threads_of_the_library_leave_the_calls_unknown() {
+    let folder = Folder::new("measure-background");
+    let spec = "env:MALLOC_CONF=background_thread:true";
+    let said = measure(&stored("sqlite3"), &folder.join("report"), &["--policy", spec]);
+    if said.err.contains("was not found") {
+        return println!("skipped: jemalloc is not installed");
+    }
+    let said = said.exits(0);
+    let rows = rows(&folder.join("report"));
+    let row = row(&rows, spec, "replayed");
+    assert!(row["mmap_calls"].is_empty() && number(row, "minor_faults") > 0, "{row:?}");
+    let words: Vec<&str> = said.out.split_whitespace().collect();
+    assert!(words.join(" ").contains("of its own, whose system calls"), "{}", said.out);
+}
+
 /// A library of this folder; `None` where there is no compiler.
 fn library(name: &str, flags: &[String]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/measure/{name}.c"));

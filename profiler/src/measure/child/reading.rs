@@ -25,6 +25,17 @@ pub(super) fn pages(statm: i32) -> (i64, i64) {
     (numbers[0], numbers[1])
 }
 
+/// Threads of this process.
+pub(super) fn threads(stat: i32) -> u64 {
+    let mut text = [0u8; 512];
+    let length = raw::call(libc::SYS_pread64, [stat as usize, text.as_mut_ptr() as usize, text.len(), 0]);
+    let text = text.get(..length.max(0) as usize).unwrap_or_default();
+    // Field 20; the name of the program, which may hold anything, is field 2 and ends with the last parenthesis.
+    let after = text.rsplit(|&byte| byte == b')').next().unwrap_or_default();
+    let digits = after.split(|&byte| byte == b' ').nth(20 - 2).unwrap_or_default();
+    digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit.wrapping_sub(b'0')))
+}
+
 /// Minor faults of all threads, ended ones included.
 pub(super) fn faults() -> i64 {
     // SAFETY: all-zero bytes are a valid rusage.

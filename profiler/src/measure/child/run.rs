@@ -233,8 +233,16 @@ impl Run {
         raw::call(libc::SYS_write, [self.answer as usize, self.samples.as_ptr() as usize, bytes]);
     }
 
+    /// Threads that the library started, be it before the script began: nobody counts their system calls.
+    fn count_foreign_threads(&self) {
+        let all = reading::threads(open(c"/proc/self/stat", libc::O_RDONLY));
+        let own = (0..self.head.threads).filter(|&place| self.thread(place).alive.get()).count() as u64;
+        self.tell(word::THREADS, self.told(word::THREADS).max(all.saturating_sub(own)));
+    }
+
     /// All is done.
     pub(super) fn end(&self) -> ! {
+        self.count_foreign_threads();
         self.sample();
         self.flush();
         self.tell(word::STATE, state::DONE);
