@@ -91,7 +91,7 @@ fn apply(run: &Run, me: &Thread, action: Action) {
         // SAFETY: any numbers will do.
         Action::Configure { parameter, value, .. } => _ = run.library(me, || unsafe { libc::mallopt(parameter, value) }),
         Action::Fork => run.aside(|| fork(run)),
-        Action::Break { .. } | Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
+        Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
     }
 }
 
