@@ -22,7 +22,7 @@
 //!
 //! # What is not
 //!
-//! - The system calls that load the library; those of threads that the library starts by itself make the counts unknown.
+//! - The system calls that load the library and set it up; those of threads that the library starts by itself make the counts unknown.
 //! - What a library needs beside itself is its own cost as well, unless heapcast needs it too: libm and libgcc_s count as there already.
 //! - A library meets other neighbours than in the recorded program: its break and its mappings begin elsewhere.
 //! - libc allocates about 300 bytes for each thread that is started. The recording has these of the recorded program; the child's own come on top.

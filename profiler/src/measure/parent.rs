@@ -12,6 +12,7 @@ use super::script::{Head, Writer};
 use super::{Choice, child, outcome};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Tid;
+use crate::model::Footprint;
 use crate::replay::Outcome;
 
 /// How the child keeps time.
@@ -30,6 +31,8 @@ pub struct Bench {
     head: Head,
     /// The counters of a child that has libc's malloc, before the first operation.
     plain: Reading,
+    /// What the library of the recorded allocator takes of the recorded process already.
+    loaded: Reading,
 }
 
 struct Folder(PathBuf);
@@ -48,8 +51,8 @@ impl Bench {
     /// `Output`; `Failed` where no child can be run.
     pub fn new(folder: &Path, first: Tid, fill: impl FnOnce(&mut Writer) -> Result<()>) -> Result<Bench> {
         std::fs::create_dir_all(folder).context(Kind::Output, format!("cannot make the folder {}", folder.display()))?;
-        let (head, plain) = Default::default();
-        let mut bench = Bench { folder: Folder(folder.to_owned()), program: program(folder)?, head, plain };
+        let (head, plain, loaded) = Default::default();
+        let mut bench = Bench { folder: Folder(folder.to_owned()), program: program(folder)?, head, plain, loaded };
         Writer::create(&bench.file("empty"), first)?.finish()?;
         let mut writer = Writer::create(&bench.file("script"), first)?;
         fill(&mut writer)?;
@@ -59,6 +62,14 @@ impl Bench {
         Ok(bench)
     }
 
+    /// For a process that had a library of this footprint, which the measured one takes the place of.
+    #[must_use]
+    pub fn in_place_of(mut self, loaded: Footprint) -> Bench {
+        let resident = loaded.private.pages_up().0 + loaded.file.pages_up().0;
+        self.loaded = Reading { mapped: 0, resident: resident as i64, faults: loaded.faults as i64 };
+        self
+    }
+
     /// Runs the script under a library. Beside the outcome: what a reader must know, in full sentences.
     ///
     /// # Errors
@@ -66,7 +77,7 @@ impl Bench {
     pub fn run(&self, choice: &Choice, pace: Pace) -> Result<(Outcome, Vec<String>)> {
         let answer = self.child("script", choice, pace)?;
         let own = if choice.library.is_some() { answer.start().minus(self.plain) } else { Reading::default() };
-        let outcome = outcome::of(&choice.spec, &self.file("script"), &answer, own)?;
+        let outcome = outcome::of(&choice.spec, &self.file("script"), &answer, own.minus(self.loaded))?;
         Ok((outcome, notes(choice, &answer)))
     }
 

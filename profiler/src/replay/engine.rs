@@ -12,9 +12,8 @@ use crate::event::{Access, Tid};
 use crate::metrics::{Meter, Point};
 use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Bytes, Nanos, PAGE};
-use crate::vm::Kernel;
-use crate::vm::Syscall;
 use crate::vm::thp;
+use crate::vm::{Kernel, Syscall};
 use crate::workload::{Action, ObjectId, Op};
 
 /// Readings by their place in the kernel.

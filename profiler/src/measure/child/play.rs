@@ -14,7 +14,7 @@ use crate::workload::{Action, ObjectId};
 /// What the child does in place of the program.
 pub(super) fn start(script: &CStr, answer: &CStr, modules: &'static CStr, paced: bool) -> ! {
     let run = Run::prepare(script, answer, modules, paced);
-    name_library(run);
+    run.name_library();
     // Faults before anything is made resident: the loading of the library is part of them. Pages after: what of libc it has used is no difference.
     let faults = run.reading().faults;
     settle::settle(modules);
@@ -30,24 +30,6 @@ pub(super) fn start(script: &CStr, answer: &CStr, modules: &'static CStr, paced:
     run.begin();
     play(run, 0);
     run.end()
-}
-
-/// Whose `malloc` the script will call.
-fn name_library(run: &Run) {
-    // SAFETY: all-zero bytes are a valid record, and the name that libc puts there stays.
-    let name = unsafe {
-        let mut info: libc::Dl_info = std::mem::zeroed();
-        libc::dladdr(libc::malloc as *const c_void, &mut info);
-        if info.dli_fname.is_null() {
-            return;
-        }
-        CStr::from_ptr(info.dli_fname).to_bytes()
-    };
-    for (at, bytes) in name.chunks(8).enumerate().take(super::super::answer::WORDS - word::LIBRARY - 1) {
-        let mut part = [0; 8];
-        part.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        run.tell(word::LIBRARY + at, u64::from_ne_bytes(part));
-    }
 }
 
 /// Does operations until the thread ends, or the script.
@@ -100,6 +82,7 @@ fn apply(run: &Run, me: &Thread, action: Action) {
             run.library(me, || unsafe { libc::free(at as *mut c_void) });
         }
         Action::Touch { id, from, len, access, .. } => touch(run, id, from, len, access),
+        Action::Break { within } => run.aside(|| begin_break(run, within as usize)),
         // The program's own: counted where it is carried.
         // SAFETY: what the break is moved over belongs to nobody.
         Action::Sbrk { delta } => _ = unsafe { libc::sbrk(delta as isize) },
@@ -150,6 +133,15 @@ fn realloc(run: &Run, me: &Thread, id: ObjectId, size: Bytes) {
     }
     slot.at.set(at as usize);
     slot.size.set(size.0);
+}
+
+/// The break begins where the recorded one did within a huge page, unless a library has used it already.
+fn begin_break(run: &Run, within: usize) {
+    const HUGE: usize = 2 << 20;
+    let now = raw::call(libc::SYS_brk, [0]) as usize;
+    if run.libc.get() {
+        raw::call(libc::SYS_brk, [now + within.wrapping_sub(now) % HUGE]);
+    }
 }
 
 /// One byte of each page that the range has a part of.

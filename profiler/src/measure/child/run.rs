@@ -1,7 +1,7 @@
 //! What is known while a script runs: one record in shared memory, used by whoever has the token, and by the signal handler.
 
 use std::cell::Cell;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::super::answer::{self, Reading, Sample, state, word};
@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) stacks: usize,
     pub(super) modules: &'static CStr,
     pub(super) paced: bool,
+    /// Whether the malloc is libc's own.
+    pub(super) libc: Cell<bool>,
     chunk: Cell<[[u8; RECORD]; CHUNK]>,
     /// The first record of the chunk, and how many there are.
     loaded: Cell<(u64, u64)>,
@@ -109,6 +111,25 @@ impl Run {
             (&raw mut (*run).slots).write(slots.cast());
             (&raw mut (*run).threads).write(threads.cast());
             (&raw mut (*run).stacks).write(stacks as usize);
+        }
+    }
+
+    /// Tells whose `malloc` the script will call.
+    pub(super) fn name_library(&self) {
+        // SAFETY: all-zero bytes are a valid record, and the name that libc puts there stays.
+        let name = unsafe {
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            libc::dladdr(libc::malloc as *const c_void, &mut info);
+            if info.dli_fname.is_null() {
+                return;
+            }
+            CStr::from_ptr(info.dli_fname).to_bytes()
+        };
+        self.libc.set(self.modules.to_bytes().split(|&byte| byte == b'\n').any(|module| module == name));
+        for (at, bytes) in name.chunks(8).enumerate().take(answer::WORDS - word::LIBRARY - 1) {
+            let mut part = [0; 8];
+            part.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            self.tell(word::LIBRARY + at, u64::from_ne_bytes(part));
         }
     }
 
