@@ -12,6 +12,7 @@ use super::progress::Talk;
 use super::{output, study};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::ProcessId;
+use crate::model::REGISTRY;
 use crate::replay::engine::Run;
 use crate::replay::outcome::Outcome;
 use crate::replay::placements::Placed;
@@ -27,7 +28,7 @@ use crate::workload::Op;
 #[derive(clap::Args, Clone)]
 pub(super) struct Choice {
     /// Policy to replay against, such as brk-only:trim_threshold=1M or mmap-only+thp=always; may be given several times;
-    /// `heapcast policies` lists the names [default: brk-only and mmap-only, beside the allocator that really ran]
+    /// `heapcast policies` lists the names [default: every model, beside the allocator that really ran]
     #[arg(short, long = "policy", value_name = "SPEC")]
     policies: Vec<String>,
     /// Process of the recording to study: its number, pid or name [default: the one that held most memory]
@@ -67,16 +68,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
     replay(&args.trace, &folder, &policies, &args.choice)
 }
 
-/// The two ends between which allocators lie. The one that really ran is always added.
-const DEFAULT: [&str; 2] = ["brk-only", "mmap-only"];
-
-/// The policies that were asked for, or the default set. `recorded` is always part of a report and not in the list.
+/// The policies that were asked for, or every model. `recorded` is always part of a report and not in the list.
 ///
 /// # Errors
 /// `Usage` for a SPEC that is not understood.
 pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
     let specs: Vec<&str> = match choice.policies.as_slice() {
-        [] => DEFAULT.to_vec(),
+        [] => REGISTRY.iter().map(|spec| spec.id).collect(),
         given => given.iter().map(String::as_str).collect(),
     };
     let parsed = specs.into_iter().map(Policy::parse).collect::<Result<Vec<_>>>()?;

@@ -48,13 +48,15 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
 }
 
 fn heading() -> String {
-    let kernel = command::output("uname", &["-sr"]).unwrap_or_default();
+    // The builder's own suffix says nothing to others.
+    let release = command::output("uname", &["-r"]).unwrap_or_default();
+    let kernel: Vec<&str> = release.trim().split(['.', '-']).take(2).collect();
     let libc = command::output("getconf", &["GNU_LIBC_VERSION"]).unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     format!(
-        "# How far replays are from what really happens\n\nMade by `cargo xtask accuracy` as root: {}, {}, {cpus} CPUs. \
+        "# How far replays are from what really happens\n\nMade by `cargo xtask accuracy` as root: Linux {}, {}, {cpus} CPUs. \
          Programs run with fixed addresses (`setarch -R`) and fixed hash seeds, so that two runs of a program are alike.\n",
-        kernel.trim(),
+        kernel.join("."),
         libc.trim()
     )
 }
