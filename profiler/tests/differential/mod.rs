@@ -7,6 +7,7 @@ mod agree;
 mod agreement;
 #[path = "../../src/model/glibc/vectors/examples.rs"]
 mod examples;
+mod libraries;
 #[path = "../../src/model/glibc/vectors/observed.rs"]
 mod observed;
 #[path = "../../src/model/glibc/vectors/play.rs"]
