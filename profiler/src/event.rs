@@ -261,6 +261,12 @@ pub enum What {
     },
     /// This process image begins (`execve`, or attach to a running process).
     Start,
+    /// The recorder lets the process go on, which had stopped itself to wait for it. It ran none of its own code in between, unless an earlier
+    /// event of this kind let it go on after `since` already. Told of the process, under the id of its first thread.
+    Paused {
+        /// When it stopped.
+        since: Nanos,
+    },
     /// The thread ended.
     ThreadEnd,
     /// The process ended, or its image was replaced by another one.

@@ -45,7 +45,7 @@ pub struct Recording {
     pub mode: String,
     /// Seconds since 1970 when the recording began.
     pub started_unix_s: u64,
-    /// Length of this process's part of the recording.
+    /// Length of this process's part of the recording, without the pauses that the recorder made.
     pub duration_ns: u64,
     /// How it ended: `exited 0`, `killed by signal 9`, `recording stopped`.
     pub ending: String,

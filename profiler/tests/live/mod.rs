@@ -5,6 +5,7 @@ mod endings;
 mod faithful;
 mod losses;
 mod outputs;
+mod pauses;
 mod privileges;
 mod real;
 mod redis;
