@@ -83,7 +83,10 @@ pub(crate) fn clippy() -> Result<(), String> {
     // cargo-clippy takes the driver that lies beside it, hence the compiler's folder first.
     let mut cargo = Command::new(folder.join("cargo-clippy"));
     cargo.arg("clippy").args(FLAGS).arg(root().join("target/ebpf-clippy")).args(["--", "-Dwarnings"]);
-    run_command(toolchain.environment(&mut cargo).env("PATH", path_with(folder)).env("CARGO", folder.join("cargo")))
+    // A distribution may have no cargo beside its compiler; then the one that runs this does as well.
+    let beside = Some(folder.join("cargo")).filter(|path| path.is_file());
+    let running = beside.or_else(|| std::env::var_os("CARGO").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("cargo"));
+    run_command(toolchain.environment(&mut cargo).env("PATH", path_with(folder)).env("CARGO", running))
 }
 
 /// What builds the object.

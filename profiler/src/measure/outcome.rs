@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::answer::{Answer, CALLS, Reading, Sample, word};
-use super::script::{Head, RECORD, decode};
+use super::script::{Head, RECORD, decode, thread};
 use crate::error::{Context, Error, Kind, Result};
 use crate::metrics::{Meter, Point};
 use crate::replay::Carried;
@@ -43,7 +43,9 @@ fn each(script: &Path, mut take: impl FnMut(i64, Op)) -> Result<()> {
 }
 
 struct Following {
+    /// What the library adds by being there. A program loads it just before it first asks for memory.
     own: Reading,
+    loaded: bool,
     carried: Carried,
     sizes: Vec<u64>,
     live: u64,
@@ -55,10 +57,11 @@ struct Following {
 impl Following {
     fn new(own: Reading) -> Following {
         let (child, last) = (Sample::default(), Point::default());
-        Following { own, carried: Carried::default(), sizes: Vec::new(), live: 0, child, last, meter: Meter::default() }
+        Following { own, loaded: false, carried: Carried::default(), sizes: Vec::new(), live: 0, child, last, meter: Meter::default() }
     }
 
     fn follow(&mut self, action: Action) {
+        self.loaded |= thread(action).is_some();
         match action {
             Action::Alloc { id, size, .. } | Action::Realloc { id, size, .. } => self.resize(id, size.0),
             Action::Free { id, .. } => self.resize(id, 0),
@@ -80,7 +83,8 @@ impl Following {
             self.child = *sample;
         }
         let high = self.child.high.max(self.child.reading.resident);
-        let child = self.child.reading.plus(self.own);
+        let own = if self.loaded { self.own } else { Reading::default() };
+        let child = self.child.reading.plus(own);
         let point = Point {
             time: op.time,
             rss: self.pages(child.resident, self.carried.pages),
@@ -90,7 +94,7 @@ impl Following {
             returned: Bytes(self.pages(self.child.returned, 0).0 + self.carried.returned),
         };
         if sample.is_some() {
-            self.meter.high(self.pages(high + self.own.resident, self.carried.pages), point.mapped);
+            self.meter.high(self.pages(high + own.resident, self.carried.pages), point.mapped);
         }
         self.meter.sample(point);
         self.last = point;
@@ -101,6 +105,7 @@ impl Following {
     }
 
     fn finish(mut self, spec: &str, answer: &Answer, last: &Sample) -> Outcome {
+        self.loaded = true;
         let end = Op { time: self.last.time, action: Action::End };
         self.sample(end, Some(last));
         let mut calls = self.carried.calls;

@@ -177,3 +177,7 @@ fn notes(choice: &Choice, answer: &Answer) -> Vec<String> {
     notes.push(format!("{} started {threads} of its own, whose system calls cannot be counted.", choice.spec));
     notes
 }
+
+#[cfg(test)]
+#[path = "parent_tests.rs"]
+mod tests;

@@ -1,0 +1,84 @@
+use super::*;
+
+fn policy(name: &str, peak: Option<u64>, faults: Option<u64>) -> PolicyResult {
+    PolicyResult { policy: name.into(), peak_rss_bytes: peak, minor_faults: faults, ..Default::default() }
+}
+
+fn study(policies: Vec<PolicyResult>) -> Study {
+    Study { policies, ..Default::default() }
+}
+
+fn checked(measured: u64, recorded: u64) -> SelfCheck {
+    SelfCheck::of(&study(vec![policy("measured", Some(measured), None), policy("recorded", Some(recorded), None)]))
+}
+
+#[test]
+fn grades_follow_the_error() {
+    assert_eq!(checked(1000, 1010).grade(), Grade::Agrees);
+    assert_eq!(checked(1000, 989).grade(), Grade::Off);
+    assert_eq!(checked(1000, 1101).grade(), Grade::FarOff);
+    assert_eq!(checked(0, 1).grade(), Grade::Unknown);
+    assert_eq!(SelfCheck::of(&Study::default()).grade(), Grade::Unknown);
+}
+
+#[test]
+fn a_model_of_the_allocator_that_ran_is_what_is_checked() {
+    let rows = [("measured", 1000), ("recorded", 1000), ("glibc@2.36", 1005)];
+    let mut study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
+    study.checked = "glibc@2.36".into();
+    study.fidelity = vec![crate::study::FidelityRow { metric: "placements".into(), replayed: Some(0.99998), ..Default::default() }];
+    let check = SelfCheck::of(&study);
+    assert_eq!(check.peak_margin(), 0.005);
+    assert!(check.sentence().starts_with("The model of the allocator that ran puts 99.998 % of the blocks"), "{}", check.sentence());
+    assert!(is_truth(&study, &study.policies[2]));
+}
+
+#[test]
+fn many_wrong_faults_spoil_a_good_peak() {
+    let rows = vec![policy("measured", Some(1000), Some(100)), policy("recorded", Some(1000), Some(103))];
+    assert_eq!(SelfCheck::of(&study(rows)).grade(), Grade::Off);
+}
+
+#[test]
+fn close_policies_are_a_tie() {
+    let rows = [("measured", 1000), ("recorded", 1010), ("a", 900), ("b", 905), ("c", 950)];
+    let study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
+    let best = best(&study, SelfCheck::of(&study).peak_margin(), |row| row.peak_rss_bytes).unwrap();
+    assert_eq!((best.policy.policy.as_str(), best.ties, best.decided), ("a", vec!["b"], true));
+}
+
+#[test]
+fn a_gain_within_the_margin_is_not_decided() {
+    let rows = [("measured", 1000), ("recorded", 1010), ("a", 995)];
+    let study = study(rows.map(|(name, peak)| policy(name, Some(peak), None)).to_vec());
+    assert!(!best(&study, 0.01, |row| row.peak_rss_bytes).unwrap().decided);
+}
+
+#[test]
+fn a_library_speaks_for_its_model() {
+    let mut rows = vec![policy("measured", Some(1000), Some(100)), policy("a", Some(900), Some(90)), policy("a", Some(1200), None)];
+    (rows[1].source, rows[2].source) = ("simulated".into(), "replayed".into());
+    let study = study(rows);
+    assert_eq!(best(&study, 0.0, |row| row.peak_rss_bytes).unwrap().value, 1200);
+    assert_eq!(against_library(&study, &study.policies[1]).as_deref(), Some("peak −25.0 %, faults –"));
+    assert_eq!(against_library(&study, &study.policies[2]), None);
+    assert_eq!(name(&study.policies[2]), "a (real library)");
+}
+
+#[test]
+fn one_unknown_call_count_makes_the_sum_unknown() {
+    let mut row = policy("a", None, None);
+    assert_eq!(syscalls(&row), None);
+    (row.brk_calls, row.mmap_calls, row.munmap_calls, row.mremap_calls, row.madvise_calls) = (Some(1), Some(2), Some(3), Some(4), None);
+    assert_eq!(syscalls(&row), None);
+    row.madvise_calls = Some(5);
+    assert_eq!(syscalls(&row), Some(15));
+}
+
+#[test]
+fn losses_are_named() {
+    let mut study = Study::default();
+    assert_eq!(losses(&study), None);
+    study.recording.lost = vec![KindCount { name: "malloc".into(), count: 3 }, KindCount { name: "fault".into(), count: 0 }];
+    assert!(losses(&study).unwrap().starts_with("3 events were lost while recording (3 malloc):"));
+}
