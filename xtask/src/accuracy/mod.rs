@@ -28,12 +28,8 @@ const KEPT: &str = "reports/gallery/accuracy.md";
 /// A table, by the word that asks for it alone.
 type Table = (&'static str, fn(&Lab) -> Result<String, String>);
 
-const TABLES: [Table; 4] = [
-    ("page-model", page_model::table),
-    ("placements", placements::table),
-    ("settings", settings::table),
-    ("libraries", libraries::table),
-];
+const TABLES: [Table; 4] =
+    [("page-model", page_model::table), ("placements", placements::table), ("settings", settings::table), ("libraries", libraries::table)];
 
 /// Records the programs and prints the tables; all of them are also kept in the gallery. Needs root and what `cargo xtask setup` installs.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {

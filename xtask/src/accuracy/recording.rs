@@ -117,6 +117,12 @@ impl Report {
         row.1.get(column).copied().ok_or_else(|| format!("no {column} of {policy}"))
     }
 
+    /// Whether a value lies between a policy's lowest and highest reading.
+    pub(super) fn covers(&self, policy: &str, column: &str, value: u64) -> bool {
+        let bounds = [low(column), high(column)].map(|bound| self.cell(policy, &bound));
+        matches!(bounds, [Ok(low), Ok(high)] if (low..=high).contains(&value))
+    }
+
     /// What was recorded, what was replayed, and their relative difference.
     pub(super) fn fidelity(&self, metric: &str) -> [Option<f64>; 3] {
         self.fidelity.get(metric).copied().unwrap_or_default()
@@ -141,6 +147,21 @@ impl Report {
         let entries = self.study["recording"][list].as_array().into_iter().flatten();
         entries.filter(|entry| entry["name"].as_str().is_some_and(&counts)).filter_map(|entry| entry["count"].as_u64()).sum()
     }
+}
+
+/// The column of a column's lowest reading.
+pub(super) fn low(column: &str) -> String {
+    bound(column, "low")
+}
+
+/// The column of a column's highest reading.
+pub(super) fn high(column: &str) -> String {
+    bound(column, "high")
+}
+
+/// `peak_rss_bytes` has its unit at the end, `minor_faults` has none.
+fn bound(column: &str, which: &str) -> String {
+    column.strip_suffix("_bytes").map_or_else(|| format!("{column}_{which}"), |stem| format!("{stem}_{which}_bytes"))
 }
 
 /// The name at a line's start, which may be quoted because a SPEC has commas, and the cells after it.
