@@ -1,4 +1,4 @@
-//! How far replays are from what really happens, on real programs: three tables.
+//! How far replays are from what really happens, on real programs: four tables.
 //!
 //! ```text
 //! subjects     the programs, and what they work on
@@ -6,8 +6,10 @@
 //! page_model   the recorded placements through the page model, against the kernel
 //! placements   the model of the allocator that ran, against the recording, block by block
 //! settings     a recording replayed with a setting, against the program really run with it
+//! libraries    a recording replayed with another allocator, against the program really run with it
 //! ```
 
+mod libraries;
 mod page_model;
 mod placements;
 mod recording;
@@ -26,7 +28,8 @@ const KEPT: &str = "reports/gallery/accuracy.md";
 /// A table, by the word that asks for it alone.
 type Table = (&'static str, fn(&Lab) -> Result<String, String>);
 
-const TABLES: [Table; 3] = [("page-model", page_model::table), ("placements", placements::table), ("settings", settings::table)];
+const TABLES: [Table; 4] =
+    [("page-model", page_model::table), ("placements", placements::table), ("settings", settings::table), ("libraries", libraries::table)];
 
 /// Records the programs and prints the tables; all of them are also kept in the gallery. Needs root and what `cargo xtask setup` installs.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {

@@ -15,7 +15,8 @@ puts it, between thread stacks that are not simulated.
 |---|---|---|---|---|---|---|---|---|---|
 ";
 
-const ALLOCATIONS: [&str; 7] = ["malloc", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc", "valloc"];
+/// Requests for memory, by their names in the recording's facts.
+pub(super) const ALLOCATIONS: [&str; 7] = ["malloc", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc", "valloc"];
 
 type Subjects = fn(&Path) -> Result<Vec<Subject>, String>;
 

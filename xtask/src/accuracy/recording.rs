@@ -61,14 +61,30 @@ impl Lab {
 
     /// Replays what was recorded of a subject against policies, beside the allocator that really ran.
     pub(super) fn replay(&self, subject: &Subject, trace: &Path, policies: &[String]) -> Result<Report, String> {
-        let out = trace.with_extension("report");
-        let mut replay = Command::new(Lab::heapcast());
-        replay.args(["replay", "--quiet", "--force"]).arg(trace).arg("-o").arg(&out).args(["--policy", "recorded"]);
-        replay.args(policies.iter().flat_map(|policy| ["--policy", policy]));
-        replay.args(subject.process.iter().flat_map(|process| ["--process", process])).stdout(Stdio::null());
-        command::run(&mut replay).map_err(|error| format!("{}: {error}", subject.name))?;
-        Report::read(&out)
+        let recorded = "recorded".to_owned();
+        let policies: Vec<&String> = std::iter::once(&recorded).chain(policies).collect();
+        report("replay", subject, trace, &policies)
     }
+
+    /// Runs what was recorded of a subject through the real libraries, beside their models.
+    pub(super) fn measure(&self, subject: &Subject, trace: &Path, policies: &[String]) -> Result<Report, String> {
+        report("measure", subject, trace, &policies.iter().collect::<Vec<_>>())
+    }
+}
+
+fn report(verb: &str, subject: &Subject, trace: &Path, policies: &[&String]) -> Result<Report, String> {
+    let out = trace.with_extension("report");
+    let mut command = Command::new(Lab::heapcast());
+    command.args([verb, "--quiet", "--force"]).arg(trace).arg("-o").arg(&out);
+    command.args(policies.iter().flat_map(|policy| ["--policy", policy]));
+    command.args(subject.process.iter().flat_map(|process| ["--process", process])).stdout(Stdio::null());
+    command::run(&mut command).map_err(|error| format!("{}: {error}", subject.name))?;
+    Report::read(&out)
+}
+
+/// The row of a policy's real library, where a report also has its model.
+pub(super) fn by_library(policy: &str) -> String {
+    format!("{policy}, real library")
 }
 
 impl Report {
@@ -79,6 +95,7 @@ impl Report {
         let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
         let row = |line: &str| {
             let (policy, cells) = fields(line);
+            let policy = if cells[0] == "replayed" { by_library(&policy) } else { policy };
             let numbers = names[1..].iter().zip(cells).filter_map(|(name, cell)| Some(((*name).to_owned(), cell.parse().ok()?)));
             (policy, numbers.collect())
         };
@@ -98,6 +115,12 @@ impl Report {
     pub(super) fn cell(&self, policy: &str, column: &str) -> Result<u64, String> {
         let row = self.rows.iter().find(|(name, _)| name == policy).ok_or_else(|| format!("no row {policy}"))?;
         row.1.get(column).copied().ok_or_else(|| format!("no {column} of {policy}"))
+    }
+
+    /// Whether a value lies between a policy's lowest and highest reading.
+    pub(super) fn covers(&self, policy: &str, column: &str, value: u64) -> bool {
+        let bounds = [low(column), high(column)].map(|bound| self.cell(policy, &bound));
+        matches!(bounds, [Ok(low), Ok(high)] if (low..=high).contains(&value))
     }
 
     /// What was recorded, what was replayed, and their relative difference.
@@ -124,6 +147,21 @@ impl Report {
         let entries = self.study["recording"][list].as_array().into_iter().flatten();
         entries.filter(|entry| entry["name"].as_str().is_some_and(&counts)).filter_map(|entry| entry["count"].as_u64()).sum()
     }
+}
+
+/// The column of a column's lowest reading.
+pub(super) fn low(column: &str) -> String {
+    bound(column, "low")
+}
+
+/// The column of a column's highest reading.
+pub(super) fn high(column: &str) -> String {
+    bound(column, "high")
+}
+
+/// `peak_rss_bytes` has its unit at the end, `minor_faults` has none.
+fn bound(column: &str, which: &str) -> String {
+    column.strip_suffix("_bytes").map_or_else(|| format!("{column}_{which}"), |stem| format!("{stem}_{which}_bytes"))
 }
 
 /// The name at a line's start, which may be quoted because a SPEC has commas, and the cells after it.

@@ -1,6 +1,6 @@
 //! A program recorded once and replayed with a setting, against the program really run with that setting.
 
-use super::recording::{Lab, Report, error, mib, percent, slashed};
+use super::recording::{Lab, Report, error, high, low, mib, percent, slashed};
 use super::subjects::{self, Subject};
 
 const HEADING: &str = "## What if: one recording replayed with a setting, against the program really run with it
@@ -105,19 +105,6 @@ fn covers(real: &Report, replayed: &Report, policy: &str, column: &str, slack: f
 fn is_near(real: &Report, replayed: &Report, policy: &str) -> Result<bool, String> {
     let of = |column| Ok::<_, String>(error(replayed.cell(policy, column)?, real.cell("measured", column)?).abs());
     Ok(of("peak_rss_bytes")? <= PEAK && of("minor_faults")? <= FAULTS)
-}
-
-fn low(column: &str) -> String {
-    bound(column, "low")
-}
-
-fn high(column: &str) -> String {
-    bound(column, "high")
-}
-
-/// `peak_rss_bytes` has its unit at the end, `minor_faults` has none.
-fn bound(column: &str, which: &str) -> String {
-    column.strip_suffix("_bytes").map_or_else(|| format!("{column}_{which}"), |stem| format!("{stem}_{which}_bytes"))
 }
 
 /// As long as the name of the tunables' variable, and their value.

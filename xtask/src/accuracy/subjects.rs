@@ -32,15 +32,22 @@ impl Subject {
 pub(super) fn of_the_page_model(folder: &Path) -> Result<Vec<Subject>, String> {
     let source = write(folder, "big.c", &functions(400))?;
     let object = folder.join("big.o").display().to_string();
-    let port = free_port()?;
-    let server = ["redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
     Ok(vec![
         Subject::new("python3, json strings", &[PYTHON, "-c", "import json; d=[json.dumps({'k':i}) for i in range(300000)]"]),
         python(),
         sqlite(folder)?,
         Subject { process: Some("cc1"), ..Subject::new("gcc -O2: cc1", &["gcc", "-O2", "-c", "-o", &object, &source]) },
-        Subject { port: Some(port), ..Subject::new("redis-server under load", &server) },
+        redis()?,
     ])
+}
+
+/// Programs that are really run with other allocators.
+pub(super) fn of_the_libraries(folder: &Path) -> Result<Vec<Subject>, String> {
+    let mut subjects = with_one_thread(folder)?;
+    // It asks for memory sixteen times, which says little of an allocator.
+    subjects.retain(|subject| subject.name != "xz -3");
+    subjects.push(redis()?);
+    Ok(subjects)
 }
 
 /// Programs on glibc's malloc with one thread: two runs do the same.
@@ -177,6 +184,12 @@ fn commits() -> String {
         }
     }
     text
+}
+
+fn redis() -> Result<Subject, String> {
+    let port = free_port()?;
+    let server = ["redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    Ok(Subject { port: Some(port), ..Subject::new("redis-server under load", &server) })
 }
 
 fn free_port() -> Result<u16, String> {

@@ -64,7 +64,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
             ..count(0, 0, 1 << 30)
         },
     ],
-    library: Footprint { private: Bytes(1776 << 10), file: Bytes(1056 << 10), faults: 486, mmaps: 16 },
+    library: Footprint { private: Bytes(1776 << 10), file: Bytes(1244 << 10), faults: 486, mmaps: 16 },
     knob_value,
     build: super::build,
 };
