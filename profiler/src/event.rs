@@ -261,8 +261,8 @@ pub enum What {
     },
     /// This process image begins (`execve`, or attach to a running process).
     Start,
-    /// The recorder lets the process go on, which had stopped itself to wait for it. It ran none of its own code in between, unless an earlier
-    /// event of this kind let it go on after `since` already. Told of the process, under the id of its first thread.
+    /// The recorder lets the process go on, which had stopped itself to wait for it. In between it stood still, but for threads that were on
+    /// their way into the stop, and unless an earlier event of this kind came after `since`. Told under the id of the process.
     Paused {
         /// When it stopped.
         since: Nanos,
