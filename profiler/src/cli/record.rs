@@ -22,8 +22,7 @@ pub(super) struct Recording {
     /// Stop after this time, such as 30s, 5m or 1h
     #[arg(long, value_name = "T", value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
-    /// Size of the buffer between kernel and recorder (a power of two). A program that outruns it waits; what does not fit all the same
-    /// is lost and counted
+    /// Size of the buffer between kernel and recorder (a power of two). What a program that outruns it does is lost and counted
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = clap::value_parser!(Bytes))]
     ring: Bytes,
     /// Record the kernel's resident-set counters at each change by this much
