@@ -261,6 +261,12 @@ pub enum What {
     },
     /// This process image begins (`execve`, or attach to a running process).
     Start,
+    /// The recorder lets the process go on, which had stopped itself to wait for it. In between it stood still, but for threads that were on
+    /// their way into the stop, and unless an earlier event of this kind came after `since`. Told under the id of the process.
+    Paused {
+        /// When it stopped.
+        since: Nanos,
+    },
     /// The thread ended.
     ThreadEnd,
     /// The process ended, or its image was replaced by another one.

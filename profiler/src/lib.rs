@@ -29,7 +29,7 @@
 //! Inside a replay calls go one way: [engine](replay::engine) → [model](model::AllocatorModel) → [`Os`](vm::os::Os) →
 //! [address space](vm::AddressSpace); the address space never calls back. A replay streams: its memory grows with the live objects and the
 //! mapped pages, not with the length of the trace. Addresses stop at the door of [`workload`]: a model cannot peek at where the real
-//! allocator put things, so that agreement means something.
+//! allocator put things, so that agreement means something. So do the pauses that [`capture`] made: the time of operations is the process's own.
 //!
 //! # The rooms
 //!

@@ -3,7 +3,7 @@
 //! - `targets`: the programs that are recorded keep their promises, counted without the recorder;
 //! - `live`: recordings of these and of real programs, checked against what was promised, `strace`, and the kernel's own totals;
 //! - `cli`: what a person or a script sees of the command line;
-//! - `differential`: the model of glibc's malloc against the real one, operation by operation;
+//! - `differential`: the models of glibc's malloc and of other allocators against the real ones, operation by operation;
 //! - `measure`: the real libraries, driven by stored and by fresh recordings;
 //! - `golden`: stored traces give the stored reports.
 

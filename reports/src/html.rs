@@ -1,6 +1,7 @@
 //! The page: one file, nothing from outside, readable without its script. Everything that came from the outside is escaped by the template.
 
 mod distribution;
+mod held;
 mod summary;
 
 use askama::Template;
@@ -41,6 +42,7 @@ struct Page<'a> {
     legend: Vec<Legend>,
     summary: Summary,
     fidelity: Vec<FidelityView<'a>>,
+    held: Vec<held::Row>,
     distributions: Vec<Distribution>,
     facts: Vec<Fact>,
     counts: Vec<Counts<'a>>,
@@ -280,6 +282,7 @@ impl<'a> Page<'a> {
             legend: summary::legend(study),
             summary: Summary::of(study, &check),
             fidelity: fidelity(study),
+            held: held::rows(study),
             distributions: distribution::all(study),
             facts: facts(study),
             counts: vec![

@@ -45,7 +45,7 @@ pub struct Recording {
     pub mode: String,
     /// Seconds since 1970 when the recording began.
     pub started_unix_s: u64,
-    /// Length of this process's part of the recording.
+    /// Length of this process's part of the recording, without the pauses that the recorder made.
     pub duration_ns: u64,
     /// How it ended: `exited 0`, `killed by signal 9`, `recording stopped`.
     pub ending: String,
@@ -149,8 +149,20 @@ pub struct PolicyResult {
     pub madvise_calls: Option<u64>,
     /// Resident anonymous bytes given back to the kernel while the program ran.
     pub returned_bytes: Option<u64>,
+    /// What the allocator had from the system when the resident set was highest, part by part; empty where that is not known.
+    #[serde(default)]
+    pub held: Vec<HeldPart>,
     /// The curve, in time order.
     pub timeline: Vec<TimePoint>,
+}
+
+/// A part of an allocator's memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldPart {
+    /// `live`, `rounding`, or a name of the allocator's own.
+    pub part: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// One sample of a curve.

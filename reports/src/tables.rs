@@ -2,7 +2,7 @@
 //!
 //! The CSV headers, the embedded data of the page, its download buttons, tool tips and glossary are all derived from [`TABLES`].
 
-use crate::study::{FidelityRow, LifetimeRow, PolicyResult, SizeRow, Study, TimePoint};
+use crate::study::{FidelityRow, HeldPart, LifetimeRow, PolicyResult, SizeRow, Study, TimePoint};
 
 /// What a column counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Table {
 }
 
 /// All tables; the order is that of the glossary.
-pub static TABLES: [Table; 5] = [SUMMARY, TIMELINE, FIDELITY, SIZES, LIFETIMES];
+pub static TABLES: [Table; 6] = [SUMMARY, TIMELINE, FIDELITY, HELD, SIZES, LIFETIMES];
 
 /// The table of that name.
 pub fn table(name: &str) -> Option<&'static Table> {
@@ -243,6 +243,25 @@ const FIDELITY: Table = Table {
     ],
 };
 
+const HELD: Table = Table {
+    name: "held",
+    title: "Where the memory sits",
+    doc: "What each model had from the system when the resident set was highest (within one hundredth): the program's blocks, and where the rest is. Not all of it is resident. Only models know this.",
+    columns: &[
+        column("policy", "Policy", Unit::Text, POLICY_DOC, |s| Values::Text(held(s).map(|(policy, _)| policy.policy.clone()).collect())),
+        column(
+            "part",
+            "Part",
+            Unit::Text,
+            "`live` is what the program asked for and has not freed, `rounding` what blocks are larger than that, `headers` the allocator's bookkeeping; the others are free memory, by the allocator's own names (`tcache`, `bins`, `top`, `dirty`, …).",
+            |s| Values::Text(held(s).map(|(_, part)| part.part.clone()).collect()),
+        ),
+        column("bytes", "Bytes", Unit::Bytes, "Size of the part, resident or not.", |s| {
+            Values::Integer(held(s).map(|(_, part)| Some(part.bytes)).collect())
+        }),
+    ],
+};
+
 const SIZES: Table = Table {
     name: "sizes",
     title: "Requested sizes",
@@ -311,6 +330,10 @@ pub fn own_metrics() -> impl Iterator<Item = (&'static str, &'static str, Unit, 
 
 fn points(study: &Study) -> impl Iterator<Item = (&PolicyResult, &TimePoint)> {
     study.policies.iter().flat_map(|policy| policy.timeline.iter().map(move |point| (policy, point)))
+}
+
+fn held(study: &Study) -> impl Iterator<Item = (&PolicyResult, &HeldPart)> {
+    study.policies.iter().flat_map(|policy| policy.held.iter().map(move |part| (policy, part)))
 }
 
 fn per_policy(study: &Study, get: impl Fn(&PolicyResult) -> Option<u64>) -> Values {

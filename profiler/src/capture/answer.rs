@@ -7,7 +7,7 @@ use super::facts::ProcessFacts;
 use super::guard;
 use super::session::Session;
 use crate::error::Result;
-use crate::event::{Event, ProcessId};
+use crate::event::{Event, ProcessId, What};
 use crate::target::{process, resident};
 use crate::units::Nanos;
 
@@ -17,6 +17,7 @@ impl Session {
         match signal {
             Signal::Stopped { pid, why, time } => {
                 let answered = self.stopped(pid, why, time);
+                self.paused(pid, time);
                 guard::resume(pid);
                 match answered {
                     // A process that was killed while it waited is nothing to tell of.
@@ -26,6 +27,13 @@ impl Session {
             }
             Signal::LeaderEnded { process } => self.leader_ended(process),
             Signal::Ended { process, time } => self.ended(process, time),
+        }
+    }
+
+    /// Says since when a process stands still. Before it goes on: what it does from then on is later than this.
+    fn paused(&mut self, pid: u32, since: Nanos) {
+        if let Some(process) = self.decoder.tasks.leader(pid) {
+            self.batch.push(Event { time: self.now(), process, tid: pid, in_heap: false, what: What::Paused { since } });
         }
     }
 

@@ -19,6 +19,10 @@
 //! does not happen: the SIGCONT in answer never comes too early, and nobody waits unheard. What users can notice: `epoll_wait` in a stopped
 //! process returns early, and its parent is told of a stopped child.
 //!
+//! Before each SIGCONT goes an event that says since when the process stood still ([`Paused`](crate::event::What::Paused)): the workload takes
+//! that time off its clock. What stays in is the time that others wait for a stopped process, and the stops of a `vfork` child, which has no
+//! stream of its own.
+//!
 //! # Memory
 //!
 //! Bounded by constants, except for some hundred bytes per process and what is known of each file that holds an allocator:

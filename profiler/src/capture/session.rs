@@ -325,7 +325,7 @@ impl Session {
         self.object.set_target(pid, state)
     }
 
-    fn now(&self) -> Nanos {
+    pub(super) fn now(&self) -> Nanos {
         Nanos(monotonic_ns().saturating_sub(self.decoder.begin_ns()))
     }
 }

@@ -80,6 +80,7 @@ fn policy(outcome: &Outcome) -> report::PolicyResult {
         mremap_calls: calls(Syscall::Mremap),
         madvise_calls: calls(Syscall::Madvise),
         returned_bytes: bytes(outcome.returned),
+        held: outcome.held.iter().map(|&(part, bytes)| report::HeldPart { part: part.to_owned(), bytes: bytes.0 }).collect(),
         timeline: outcome.timeline.iter().map(|point| time_point(point, outcome)).collect(),
     }
 }

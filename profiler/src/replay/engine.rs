@@ -4,6 +4,7 @@
 //! each reading has its own pages ([`crate::vm::AddressSpace`]).
 
 use super::carried::Carried;
+use super::held::Held;
 use super::outcome::{Outcome, Readings, Source};
 use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
@@ -37,6 +38,7 @@ pub struct Run {
     comparison: Option<Comparison>,
     now: Nanos,
     meter: Meter,
+    held: Held,
     /// Highest resident bytes of the lowest and of the highest reading.
     extremes: (u64, u64),
 }
@@ -57,6 +59,7 @@ impl Run {
             comparison: None,
             now: Nanos(0),
             meter: Meter::default(),
+            held: Held::default(),
             extremes: (0, 0),
         })
     }
@@ -95,6 +98,7 @@ impl Run {
         outcome.peak_rss = Some(Readings::around(expected, [Bytes(self.extremes.0), Bytes(self.extremes.1)]));
         outcome.minor_faults = Readings::around(self.faults(EXPECTED), [self.faults(LOW), self.faults(HIGH)]);
         outcome.refused = self.refused;
+        outcome.held = self.held.parts();
         outcome.placements = self.comparison.map(Comparison::found);
         outcome
     }
@@ -214,11 +218,13 @@ impl Run {
         self.extremes.0 = self.extremes.0.max(add(low.0, carried));
         self.extremes.1 = self.extremes.1.max(add(high.0, carried));
         let counters = self.kernel.space().counters(EXPECTED);
+        let rss = Bytes(add(counters.anon.0, carried));
+        self.held.look(rss.0, self.live, &*self.model);
         let mapped = |bytes: Bytes| Bytes(bytes.0.saturating_add_signed(self.carried.mapped));
         self.meter.high(Bytes(add(expected.0, carried)), mapped(self.kernel.space().mapped_peak()));
         self.meter.sample(Point {
             time: self.now,
-            rss: Bytes(add(counters.anon.0, carried)),
+            rss,
             live: Bytes(self.live),
             mapped: mapped(self.kernel.space().mapped()),
             minor_faults: counters.minor_faults.saturating_add_signed(self.carried.faults),

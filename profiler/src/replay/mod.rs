@@ -13,6 +13,7 @@
 pub mod carried;
 pub mod engine;
 pub mod fidelity;
+mod held;
 pub mod outcome;
 pub mod placements;
 pub mod policy;

@@ -81,6 +81,8 @@ pub struct Outcome {
     pub returned: Option<Bytes>,
     /// Blocks that the policy could not provide because the simulated system refused.
     pub refused: u64,
+    /// Where the allocator's memory sat at the highest resident set, part by part, where that is known.
+    pub held: Vec<(&'static str, Bytes)>,
     /// How the blocks lie in comparison with the recording, where they were compared.
     pub placements: Option<Placements>,
     /// The curve. Its `returned` has no meaning where [`Outcome::returned`] is unknown.
@@ -105,6 +107,7 @@ impl Outcome {
             calls_known: true,
             returned: Some(last.returned),
             refused: 0,
+            held: Vec::new(),
             placements: None,
             timeline: meter.timeline(),
         }

@@ -45,7 +45,7 @@ pub struct Facts {
     pub populated: u64,
     /// Touches that met nothing that could be touched.
     pub strays: u64,
-    /// Length of the process's part of the recording.
+    /// Length of the process's part of the recording, without the pauses that the recorder made.
     pub duration: Nanos,
 }
 

@@ -27,6 +27,7 @@
 //! mallopt                                                             parameter       value (both as 32 bits, signed)
 //! thread_start                                                        its thread id
 //! fork                                                                its main thread     its process
+//! paused                                                              time of stop, ns
 //! start thread_end end
 //! ```
 //!
@@ -77,6 +78,7 @@ kinds! {
     End = "end",
     Trim = "malloc_trim",
     Configure = "mallopt",
+    Paused = "paused",
 }
 
 /// The name under which an event is stored.
@@ -159,6 +161,7 @@ impl Row {
             What::ThreadStart { child } => Row { kind: K::ThreadStart, arg: child.into(), ..self },
             What::Fork { child, process } => Row { kind: K::Fork, arg: child.into(), detail: process, ..self },
             What::Start => Row { kind: K::Start, ..self },
+            What::Paused { since } => Row { kind: K::Paused, arg: since.0, ..self },
             What::ThreadEnd => Row { kind: K::ThreadEnd, ..self },
             What::End => Row { kind: K::End, ..self },
         }
@@ -208,6 +211,7 @@ impl Row {
             Kind::ThreadStart => What::ThreadStart { child: self.arg.try_into().ok()? },
             Kind::Fork => What::Fork { child: self.arg.try_into().ok()?, process: self.detail },
             Kind::Start => What::Start,
+            Kind::Paused => What::Paused { since: Nanos(self.arg) },
             Kind::ThreadEnd => What::ThreadEnd,
             Kind::End => What::End,
             call => What::Alloc { call: call_of(call)?, ptr: addr, size: len, old: Addr(self.old_addr), align: self.arg },

@@ -84,9 +84,9 @@ impl Lifter {
         self.process.as_ref().map_or((Pages(0), Pages(0)), |process| (process.file, process.shmem))
     }
 
-    /// Time since the selected process began.
+    /// Time since the selected process began, without the pauses that the recorder made.
     pub fn now(&self) -> Nanos {
-        self.process.as_ref().map_or(Nanos(0), |process| process.now)
+        self.process.as_ref().map_or(Nanos(0), Process::now)
     }
 }
 

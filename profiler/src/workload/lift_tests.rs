@@ -1,8 +1,7 @@
 //! Small recordings with known workloads.
 
-use super::super::Action;
-use super::super::books::*;
 use super::super::script::{HEAP, MAPS, PRIVATE, Script};
+use super::super::{Action, books::*};
 use super::*;
 use crate::event::{Access, Advice, Backing, Call, MAP_FIXED, MAP_POPULATE};
 use crate::units::{Addr, Bytes, PAGE};
@@ -312,6 +311,7 @@ fn any_what() -> impl Strategy<Value = What> {
         (page.clone(), len, 0u8..4).prop_map(|(addr, len, prot)| What::Mprotect { addr, len, prot, errno: 0 }),
         page.prop_map(|addr| What::Resident { addr, pages: Pages(3) }),
         Just(What::Fork { child: 7, process: 1 }),
+        (0u64..300_000).prop_map(|since| What::Paused { since: Nanos(since) }),
         Just(What::ThreadEnd),
     ]
 }

@@ -5,6 +5,7 @@
 //! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
 //! mapping     a call that mapped memory
+//! clock       the process's own time, without the pauses that the recorder made
 //! live        recorded address → object; races between threads
 //! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
 //! touch       page faults → touches of objects: the one place of inference
@@ -21,6 +22,7 @@
 
 mod books;
 mod carried;
+mod clock;
 mod lift;
 mod live;
 mod mapping;
@@ -47,7 +49,7 @@ pub type ObjectId = u32;
 /// One step of the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
-    /// Since the process began to be recorded; never decreases.
+    /// Since the process began to be recorded, without the pauses that the recorder made; never decreases.
     pub time: Nanos,
     /// What is done.
     pub action: Action,

@@ -1,10 +1,11 @@
 //! One process while it is followed: its events, one by one, to operations.
 
 use super::books::{
-    Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH,
+    Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, PAUSE,
     STRAY_FAULT, THREAD_START,
 };
 use super::carried::Carried;
+use super::clock::Clock;
 use super::live::{Live, Object};
 use super::mapping::Mapping;
 use super::placement::Placement;
@@ -23,9 +24,7 @@ pub(super) struct Process {
     live: Live,
     threads: Threads,
     pub(super) books: Books,
-    /// When it began, on the recording's clock.
-    origin: Nanos,
-    pub(super) now: Nanos,
+    clock: Clock,
     pub(super) file: Pages,
     pub(super) shmem: Pages,
     /// What must come before the next operation: memory brought along at fork.
@@ -40,8 +39,7 @@ impl Process {
             live: Live::default(),
             threads: Threads::default(),
             books: Books::default(),
-            origin,
-            now: Nanos(0),
+            clock: Clock::starting_at(origin),
             file: Pages(0),
             shmem: Pages(0),
             brought: Carried::default(),
@@ -57,10 +55,10 @@ impl Process {
     }
 
     pub(super) fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
-        self.now = self.now.max(event.time.saturating_sub(self.origin));
+        self.clock.advance(event);
         let brought = std::mem::take(&mut self.brought);
         self.carry(brought, out);
-        while let Some(object) = self.live.expired(Some(self.now)) {
+        while let Some(object) = self.live.expired(Some(self.now())) {
             self.free_implicitly(object, event.tid, out);
         }
         let freeing = self.threads.note(event);
@@ -110,6 +108,7 @@ impl Process {
                 Fate::Carried
             }
             What::ThreadStart { .. } => Fate::SetAside(THREAD_START),
+            What::Paused { .. } => Fate::SetAside(PAUSE),
             What::Fork { .. } => {
                 self.placement.space_mut().fork();
                 self.emit(Action::Fork, out);
@@ -201,7 +200,7 @@ impl Process {
         let align_log2 = align.checked_ilog2().unwrap_or(0) as u8;
         let assumed = touch::all_hidden(self.placement.space().pages(), ptr, size);
         self.emit(Action::Alloc { id, tid, size, align_log2, zeroed: call == Call::Calloc, assumed }, out);
-        self.live.place(ptr, Object { id, size, inherited: false }, self.now);
+        self.live.place(ptr, Object { id, size, inherited: false }, self.now());
         if !assumed {
             self.assume(id, ptr, Bytes(0), size, out);
         }
@@ -210,13 +209,13 @@ impl Process {
 
     fn resize(&mut self, object: Object, ptr: Addr, size: Bytes, tid: Tid, out: &mut Vec<Op>) {
         self.emit(Action::Realloc { id: object.id, tid, size }, out);
-        self.live.place(ptr, Object { size, ..object }, self.now);
+        self.live.place(ptr, Object { size, ..object }, self.now());
         // The old bytes were touched when they were, and copied by whoever moves the block.
         self.assume(object.id, ptr, object.size.min(size), size, out);
     }
 
     fn assume(&self, id: u32, ptr: Addr, from: Bytes, to: Bytes, out: &mut Vec<Op>) {
-        let time = self.now;
+        let time = self.now();
         touch::assumed(self.placement.space().pages(), id, ptr, from, to, |action| out.push(Op { time, action }));
     }
 
@@ -263,6 +262,11 @@ impl Process {
         }
     }
 
+    /// Time since it began, without pauses.
+    pub(super) fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
     pub(super) fn end(&mut self, out: &mut Vec<Op>) {
         while let Some(object) = self.live.expired(None) {
             self.free_implicitly(object, 0, out);
@@ -289,7 +293,7 @@ impl Process {
     }
 
     fn emit(&self, action: Action, out: &mut Vec<Op>) {
-        out.push(Op { time: self.now, action });
+        out.push(Op { time: self.now(), action });
     }
 }
 

@@ -30,12 +30,16 @@ pub(super) struct Threads {
 impl Threads {
     /// Takes note of an event; answers whether its thread may have been inside `free` when it happened.
     pub(super) fn note(&mut self, event: &Event) -> bool {
+        // Told of the process: its first thread did nothing.
+        if matches!(event.what, What::Rss { .. } | What::Paused { .. }) {
+            return false;
+        }
         if event.in_heap {
             self.last.entry(event.tid).or_default().calling = true;
-        } else if !matches!(event.what, What::Rss { .. }) {
+        } else {
             self.returned(event.tid);
         }
-        let steps = !matches!(event.what, What::Fault { .. } | What::Rss { .. });
+        let steps = !matches!(event.what, What::Fault { .. });
         let free = matches!(event.what, What::Free { .. });
         if free {
             return std::mem::replace(&mut self.last.entry(event.tid).or_default().freeing, true);

@@ -23,19 +23,25 @@ pub(crate) fn installed() -> Option<Libc> {
 
 /// Runs one script here and there; a difference is shrunk and told.
 pub(crate) fn check(libc: &Libc, values: &[(&str, i64)], variables: &[(String, String)], script: &[Op]) -> Result<(), String> {
-    let compared = |ops: &[Op]| compare(model(&libc.version, values, libc.cpus), ops, &libc.run(variables, ops), libc.thp);
+    explain(&format!("{variables:?}"), script, |ops| {
+        compare(model(&libc.version, values, libc.cpus), ops, &libc.run(variables, ops), libc.thp)
+    })
+}
+
+/// Compares; a difference is shrunk and told, with what it was found under.
+pub(crate) fn explain(under: &str, script: &[Op], compared: impl Fn(&[Op]) -> Result<(), Difference>) -> Result<(), String> {
     let Err(first) = compared(script) else { return Ok(()) };
     let failing = possible(&script[..=first.at]);
     // To shrink what does not show again would take long and lead nowhere.
     if compared(&failing).is_ok() {
-        return Err(format!("{variables:?}: operation {}, {}, but not every time", first.at, first.what));
+        return Err(format!("{under}: operation {}, {}, but not every time", first.at, first.what));
     }
     let small = shrink(&failing, |ops| compared(ops).is_err());
     let Err(Difference { at, what }) = compared(&small) else {
-        return Err(format!("{variables:?}: {}, but not every time", first.what));
+        return Err(format!("{under}: {}, but not every time", first.what));
     };
     let lines: Vec<String> = small.iter().map(ToString::to_string).collect();
-    Err(format!("{variables:?}: operation {at} of\n    {}\n  {what}", lines.join("\n    ")))
+    Err(format!("{under}: operation {at} of\n    {}\n  {what}", lines.join("\n    ")))
 }
 
 pub(crate) fn all(libc: &Libc, usual: u64, shape: Shape, settings: &[Values]) {

@@ -34,7 +34,7 @@ enum { THREADS = 64, STACK = 256 << 10, SLOTS = 1 << 16, PAGE = 4096, UNABLE = 7
 enum { SEEN = 1, UNSEEN = 0 };
 
 struct operation { uint32_t call, thread; int64_t slot, size, align; };
-struct result { uint64_t pointer, usable, word, faults, calls; };
+struct result { uint64_t pointer, usable, faults, calls; };
 struct system_call { int64_t number, arguments[4], answer; };
 struct header { uint64_t operations, calls, heap, end, pages, exact; };
 
@@ -162,10 +162,7 @@ static void perform(size_t at, size_t thread) {
     }
     seen[thread] = UNSEEN;
     result->faults = faults() - before;
-    if (op->call <= PVALLOC && result->pointer) {
-        result->usable = malloc_usable_size(slots[op->slot]);
-        result->word = ((uint64_t *)slots[op->slot])[-1];
-    }
+    if (op->call <= PVALLOC && result->pointer) result->usable = malloc_usable_size(slots[op->slot]);
 }
 
 static void wait_for(uint32_t mine) {

@@ -143,9 +143,9 @@ fn decode(bytes: &[u8], operations: usize) -> Run {
     let mut take = || words.next().expect("a whole file");
     let [said, calls, heap, end, pages, exact] = [(); 6].map(|()| take());
     assert_eq!((said as usize, exact), (operations, 1), "the driver could not make itself resident");
-    let results: Vec<[u64; 5]> = (0..operations).map(|_| [(); 5].map(|()| take())).collect();
+    let results: Vec<[u64; 4]> = (0..operations).map(|_| [(); 4].map(|()| take())).collect();
     let mut log = (0..calls).map(|_| system_call([(); 6].map(|()| take())));
-    let steps = results.iter().map(|&[pointer, usable, _, faults, count]| {
+    let steps = results.iter().map(|&[pointer, usable, faults, count]| {
         let calls = log.by_ref().take(count as usize).flatten().collect();
         Step { pointer, usable, faults, calls }
     });

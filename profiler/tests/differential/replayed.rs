@@ -12,9 +12,6 @@ use profiler::vm::thp::Mode;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// `MADV_*` numbers that an allocator uses.
-const ADVICES: [(Advice, u64); 2] = [(Advice::DontNeed, 4), (Advice::HugePage, 14)];
-
 /// The first operation after which the two are not the same, and how.
 #[derive(Debug)]
 pub(crate) struct Difference {
@@ -28,33 +25,118 @@ struct Recorded {
     /// What libc reads of the machine's setting.
     thp: Mode,
     calls: VecDeque<SystemCall>,
+    /// While the allocator starts before `main`, where nobody sees it.
+    start: Option<Start>,
+    /// What is added to the addresses that the model asks for.
+    shift: u64,
+    /// Large blocks start anywhere in their first page.
+    random_starts: bool,
+    /// Large blocks so far, and by how many faults the two are apart.
+    large: i64,
+    apart: i64,
 }
+
+/// A kernel for an allocator's start: the break grows from an address and mappings lie below it, side by side.
+struct Start {
+    low: u64,
+}
+
+impl Start {
+    fn answer(&mut self, kind: Kind, addr: u64, len: Bytes) -> Addr {
+        match kind {
+            Kind::Mmap if addr == 0 => self.low -= len.page_up().0,
+            Kind::Munmap if addr == self.low => self.low += len.page_up().0,
+            _ => return Addr(addr),
+        }
+        Addr(self.low)
+    }
+}
+
+/// Where a start happens until it is known where it happened.
+const ANYWHERE: u64 = 1 << 44;
+/// The smallest block whose start may be random.
+const LARGE: u64 = 16384;
 
 /// Plays a script to a model and compares with how it really went.
 pub(crate) fn compare(model: Box<dyn AllocatorModel>, script: &[Op], run: &Run, thp: Mode) -> Result<(), Difference> {
-    // What is advised is seen; but the driver gets no huge pages.
-    let mut space = AddressSpace::new(Mode::Never);
+    let mut world = Recorded::new(run.heap, thp);
     // Where something used the break before, the first page has a part that is in use.
-    space.set_break(Addr(run.heap).page_down());
-    space.set_break(Addr(run.heap));
-    space.mark_resident(Addr(run.heap).page_down(), Bytes(run.heap % PAGE));
-    let mut world = Recorded { space, end: Addr(run.heap), thp, calls: VecDeque::new() };
-    let mut player = Player::new(model);
-    for (at, (op, step)) in script.iter().zip(&run.steps).enumerate() {
-        // The model's own panics are differences too, and must not end the search for a smaller script.
-        let outcome = catch_unwind(AssertUnwindSafe(|| world.step(&mut player, op, step)));
-        let outcome = outcome.unwrap_or_else(|panic| Err(panic.downcast::<String>().map_or("the model panics".to_owned(), |text| *text)));
-        outcome.map_err(|what| Difference { at, what: format!("`{op}`: {what}") })?;
+    world.space.mark_resident(Addr(run.heap).page_down(), Bytes(run.heap % PAGE));
+    world.play(&mut Player::new(model), script, run, 0)
+}
+
+/// The same for a library, whose start is over before the script begins, or is part of the first operation: this must give a block. Where the
+/// start took place is told by that block. What the driver found mapped, it made resident.
+pub(crate) fn compare_library(
+    model: &dyn Fn() -> Box<dyn AllocatorModel>,
+    script: &[Op],
+    run: &Run,
+    rules: Rules,
+) -> Result<(), Difference> {
+    let start = |shift: u64| {
+        let anchor = ANYWHERE.wrapping_add(shift);
+        let (mut world, mut player) = (Recorded::new(anchor, rules.thp), Player::new(model()));
+        (world.shift, world.random_starts, world.start) = (shift, rules.random_starts, Some(Start { low: anchor }));
+        let block = player.perform(&mut world, &script[0]).unwrap_or_default();
+        (world, player, block.addr.0)
+    };
+    let shift = run.steps[0].pointer.wrapping_sub(start(0).2);
+    if run.steps[0].calls.is_empty() {
+        let (mut world, mut player, first) = start(shift);
+        if first != run.steps[0].pointer {
+            return Err(Difference { at: 0, what: format!("the first block does not tell where the library started: {}", Addr(first)) });
+        }
+        world.settle();
+        return world.play(&mut player, script, run, 1);
     }
-    world.compare_pages(run).map_err(|what| Difference { at: script.len() - 1, what })
+    let mut world = Recorded { shift, random_starts: rules.random_starts, ..Recorded::new(run.heap, rules.thp) };
+    world.play(&mut Player::new(model()), script, run, 0)
+}
+
+/// What is true of a library and a machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) thp: Mode,
+    /// Of large blocks only the first page is comparable, and whether one more page is touched depends on the start.
+    pub(crate) random_starts: bool,
 }
 
 impl Recorded {
+    fn new(end: u64, thp: Mode) -> Recorded {
+        // What is advised is seen; but the driver gets no huge pages.
+        let mut space = AddressSpace::new(Mode::Never);
+        space.set_break(Addr(end).page_down());
+        space.set_break(Addr(end));
+        let end = Addr(end);
+        Recorded { space, end, thp, calls: VecDeque::new(), start: None, shift: 0, random_starts: false, large: 0, apart: 0 }
+    }
+
+    /// The start is over.
+    fn settle(&mut self) {
+        if let Some(Start { low }) = self.start.take() {
+            self.space.mark_resident(Addr(low), Bytes(self.end.0 - low));
+        }
+    }
+
+    /// Plays operations from the given one on.
+    fn play(&mut self, player: &mut Player, script: &[Op], run: &Run, first: usize) -> Result<(), Difference> {
+        for (at, (op, step)) in script.iter().zip(&run.steps).enumerate().skip(first) {
+            // The model's own panics are differences too, and must not end the search for a smaller script.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.step(player, op, step)));
+            let outcome =
+                outcome.unwrap_or_else(|panic| Err(panic.downcast::<String>().map_or("the model panics".to_owned(), |text| *text)));
+            outcome.map_err(|what| Difference { at, what: format!("`{op}`: {what}") })?;
+        }
+        self.compare_pages(run).map_err(|what| Difference { at: script.len() - 1, what })
+    }
+
     fn step(&mut self, player: &mut Player, op: &Op, step: &Step) -> Result<(), String> {
         self.calls = step.calls.iter().copied().collect();
         let before = self.space.counters(0).minor_faults;
         let block = player.perform(self, op).unwrap_or_default();
-        if op.allocates() && (block.addr.0, block.usable.0) != (step.pointer, step.usable) {
+        let is_large = self.random_starts && step.usable >= LARGE;
+        let place = |pointer: u64| if is_large { pointer / PAGE } else { pointer };
+        if op.allocates() && (place(block.addr.0), block.usable.0) != (place(step.pointer), step.usable) {
             let shown = |pointer, usable| format!("{} with {usable:#x} usable bytes", Addr(pointer));
             return Err(format!("expected {}, got {}", shown(step.pointer, step.usable), shown(block.addr.0, block.usable.0)));
         }
@@ -63,13 +145,21 @@ impl Recorded {
         }
         let faults = self.space.counters(0).minor_faults - before;
         // The start and the end of a thread touch more than the heap.
-        if !matches!(op.call, Call::Spawn | Call::Exit) && faults != step.faults {
+        if !matches!(op.call, Call::Spawn | Call::Exit) && !self.tolerates(op.allocates() && is_large, faults, step.faults) {
             return Err(format!("expected {} faults, got {faults}", step.faults));
         }
         match self.space.counters(0).strays {
             0 => Ok(()),
             _ => Err("touches what is not mapped".to_owned()),
         }
+    }
+
+    /// Faults must be the same, but that random starts touch a page more or less now and then.
+    fn tolerates(&mut self, large: bool, faults: u64, expected: u64) -> bool {
+        self.large += i64::from(large);
+        self.apart += faults as i64 - expected as i64;
+        let allowed = if self.random_starts { 4 + self.large / 8 } else { 0 };
+        self.apart.abs() <= allowed
     }
 
     fn compare_pages(&self, run: &Run) -> Result<(), String> {
@@ -84,6 +174,9 @@ impl Recorded {
 
     /// Takes the next call, which must be this one.
     fn answer(&mut self, kind: Kind, addr: u64, len: Bytes, extra: u64) -> Option<Addr> {
+        if let Some(start) = &mut self.start {
+            return Some(start.answer(kind, addr, len));
+        }
         let next = self.calls.pop_front();
         let same = |call: &SystemCall| {
             let length = |bytes: u64| Bytes(bytes).page_up();
@@ -133,7 +226,7 @@ impl Os for Recorded {
     }
 
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
-        self.mapped(hint, len, prot, false)
+        self.mapped(Addr(hint.0.wrapping_add(self.shift)), len, prot, false)
     }
 
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
@@ -154,8 +247,7 @@ impl Os for Recorded {
     }
 
     fn madvise(&mut self, addr: Addr, len: Bytes, advice: Advice) {
-        let number = ADVICES.iter().find(|(known, _)| *known == advice).map_or(u64::MAX, |(_, number)| *number);
-        self.answer(Kind::Madvise, addr.0, len, number);
+        self.answer(Kind::Madvise, addr.0, len, advice.number().into());
         self.space.advise(addr, len, advice);
     }
 

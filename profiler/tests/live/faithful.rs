@@ -15,6 +15,8 @@ const CALLS: [&str; 3] = ["brk_calls", "mmap_calls", "munmap_calls"];
 /// Relative errors that are allowed.
 const PEAK: f64 = 0.01;
 const FAULTS: f64 = 0.02;
+/// Faults by which two runs may differ in any case: how many pages of a file come with one fault depends on what the page cache holds.
+const FEW: u64 = 10;
 
 /// As long as the name of the tunables' variable, and the length of its value.
 const NEUTRAL: &str = "UNUSED_SETTING";
@@ -122,7 +124,8 @@ fn near(name: &str, what: &str, measured: &Row, replayed: &Row) {
     let (peak, faults) = (of("peak_rss_bytes"), of("minor_faults"));
     println!("{name}, {what}: peak RSS {} replayed {:+.2} %", measured["peak_rss_bytes"], peak * 100.0);
     println!("{name}, {what}: minor faults {} replayed {:+.2} %", measured["minor_faults"], faults * 100.0);
-    assert!(peak.abs() <= PEAK && faults.abs() <= FAULTS, "{name}, {what}: see the lines above");
+    let few = replayed["minor_faults"].abs_diff(measured["minor_faults"]) <= FEW;
+    assert!(peak.abs() <= PEAK && (few || faults.abs() <= FAULTS), "{name}, {what}: see the lines above");
 }
 
 /// Runs a case whose program needs nothing but its arguments.

@@ -6,6 +6,7 @@ mod faithful;
 mod libraries;
 mod losses;
 mod outputs;
+mod pauses;
 mod privileges;
 mod real;
 mod redis;

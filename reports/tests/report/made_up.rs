@@ -149,8 +149,14 @@ fn policy(&Shape(name, source, peak, kept, spread, faults, brk): &Shape, points:
         mremap_calls: Some(12),
         madvise_calls: Some(if name.starts_with("jemalloc") { 2_204 } else { 0 }),
         returned_bytes: model((peak as f64 * (1.0 - kept)) as u64 * MIB),
+        held: if source == "simulated" && name != "recorded" { held(peak * MIB) } else { Vec::new() },
         timeline,
     }
+}
+
+fn held(all: u64) -> Vec<HeldPart> {
+    let parts = [("live", 60), ("tcache", 3), ("bins", 12), ("top", 8), ("reserved", 900), ("headers", 7), ("rounding", 10)];
+    parts.map(|(part, percent)| HeldPart { part: part.into(), bytes: all / 100 * percent }).to_vec()
 }
 
 /// Rises in steps to the peak at three quarters, then falls to the share that is kept.
