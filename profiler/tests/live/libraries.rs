@@ -7,8 +7,13 @@ use super::{error, installed, possible, record, replayed, summary};
 use crate::support::{Folder, heapcast, said};
 
 /// Policies, and the libraries that are preloaded for them, as Debian's packages have them.
-const LIBRARIES: [(&str, &str); 3] =
-    [("jemalloc", "libjemalloc.so.2"), ("mimalloc", "libmimalloc.so.2"), ("tcmalloc", "libtcmalloc_minimal.so.4")];
+const LIBRARIES: [(&str, &str); 3] = [
+    ("env:MALLOC_CONF=dirty_decay_ms:-1", "libjemalloc.so.2"),
+    ("env:MIMALLOC_ALLOW_DECOMMIT=0", "libmimalloc.so.2"),
+    ("tcmalloc", "libtcmalloc_minimal.so.4"),
+];
+/// With these two nothing is given back by the clock, which goes otherwise on each machine and in each run.
+const TIMELESS: [&str; 2] = ["MALLOC_CONF=dirty_decay_ms:-1", "MIMALLOC_ALLOW_DECOMMIT=0"];
 /// Relative errors that are allowed.
 const PEAK: f64 = 0.02;
 const FAULTS: f64 = 0.03;
@@ -22,7 +27,7 @@ const SQL: &str = "create table t(a integer primary key, b text);
 /// With a library preloaded; slashes make all paths equally long, because a program's environment takes room in its heap.
 fn sqlite3(library: &str) -> Command {
     let mut command = Command::new("env");
-    command.arg(format!("LD_PRELOAD={library:/>80}")).args(["sqlite3", ":memory:", SQL]);
+    command.arg(format!("LD_PRELOAD={library:/>80}")).args(TIMELESS).args(["sqlite3", ":memory:", SQL]);
     command
 }
 
