@@ -13,7 +13,7 @@ Each program is recorded under glibc, the recording is given to `heapcast measur
 models and the real libraries with the same requests and touches, and then the program is really run and recorded with `LD_PRELOAD` of each library, twice.
 Under glibc, libc itself is preloaded, from a path as long as the others: so the environment takes the same room, and redis-server, which
 is linked with jemalloc here, runs on glibc as well. Each program ran once before, so that its files are in the page cache: faults that read
-files from the disk are major ones, and `git log -p` recorded with a cold cache had 349 of them, which later runs have as minor ones. Errors are relative to
+files from the disk are major ones, which later runs have as minor ones. Errors are relative to
 the first real run; *again* is the second. Time-averaged RSS is not compared here.
 
 Where an error is beyond the goal of the median, the last column says why, for the model (m) and the library (l):
@@ -26,7 +26,7 @@ Where an error is beyond the goal of the median, the last column says why, for t
 - *use unseen*: the real value lies between the model's lowest and highest reading: blocks lay on pages that were resident already under glibc, where no
   fault shows how much of them is used.
 - *asked otherwise*: the program made over 1 % more or fewer requests. redis-server lets a string grow into all that `malloc_usable_size` says, which
-  is less under glibc: in these runs it called realloc 102,431 times there, 27,965 times on jemalloc and mimalloc, 21,636 times on tcmalloc.
+  is less under glibc: it calls realloc several times as often there.
 - *not the heap*: the model and the library are off to the same side, and the model of the real run's own recording is not. What is left are pages
   outside the heap: those of libstdc++, libm and libgcc_s, which jemalloc and tcmalloc need, come to between 1.1 and 1.7 MiB of resident files by what the program
   has of them anyway (`/proc/PID/smaps`: 320 KiB of libm alone for git, none for python3), and one value is taken for all programs.
