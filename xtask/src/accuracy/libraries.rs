@@ -28,8 +28,8 @@ Where an error is beyond the goal of the median, the last column says why, for t
 - *asked otherwise*: the program made over 1 % more or fewer requests. redis-server lets a string grow into all that `malloc_usable_size` says, which
   is less under glibc: it calls realloc several times as often there.
 - *not the heap*: the model and the library are off to the same side, and the model of the real run's own recording is not. What is left are pages
-  outside the heap: those of libstdc++, libm and libgcc_s, which jemalloc and tcmalloc need, come to between 1.1 and 1.7 MiB of resident files by what the program
-  has of them anyway (`/proc/PID/smaps`: 320 KiB of libm alone for git, none for python3), and one value is taken for all programs.
+  outside the heap: how many pages of libstdc++, libm and libgcc_s, which jemalloc and tcmalloc need, are new to a program depends on what it has of
+  them anyway, and one value is taken for all programs.
 
 | program | library | peak RSS glibc | really | again | model | library | minor faults glibc | really | again | model | library | missed because |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
