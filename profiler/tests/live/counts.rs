@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use profiler::event::{Access, Call, Errno, Event, MAP_ANONYMOUS, What};
 use profiler::trace::kind_name;
-use profiler::units::{Addr, Bytes};
+use profiler::units::{Addr, Bytes, Nanos};
 use profiler::vm::thp;
 use profiler::workload::{Action, Lifter};
 
@@ -198,10 +198,12 @@ fn failures_keep_their_error_numbers() {
     assert_eq!(failed, expected);
 }
 
-/// The anonymous mappings that the program made itself (the last ones), and those that the allocator made for a block.
-fn own_ranges(trace: &Trace, own: usize) -> Vec<(Addr, Addr)> {
+/// The anonymous mappings that the program made itself (the last ones), and those that the allocator made for a block: from when, and where.
+fn own_ranges(trace: &Trace, own: usize) -> Vec<(Nanos, Addr, Addr)> {
     let range = |event: &&Event| match event.what {
-        What::Mmap { len, flags, file: false, result: Ok(start), .. } if flags & MAP_ANONYMOUS != 0 => Some((start, Addr(start.0 + len.0))),
+        What::Mmap { len, flags, file: false, result: Ok(start), .. } if flags & MAP_ANONYMOUS != 0 => {
+            Some((event.time, start, Addr(start.0 + len.0)))
+        }
         _ => None,
     };
     let (by_allocator, by_program): (Vec<&Event>, Vec<&Event>) =
@@ -210,14 +212,15 @@ fn own_ranges(trace: &Trace, own: usize) -> Vec<(Addr, Addr)> {
     own.iter().chain(&by_allocator).filter_map(range).collect()
 }
 
-/// Page faults in the program's own mappings.
+/// Page faults in the program's own mappings. Before they were made, something else may have been in their place.
 fn touches(name: &str, trace: &Trace, promised: &BTreeMap<String, u64>) {
     let promise = |key: &str| promised.get(key).copied();
     let ranges = own_ranges(trace, promise("own-mmap").unwrap_or(0) as usize);
     let faults = |writes_to_fresh: bool| {
         let counts = |event: &&Event| match event.what {
             What::Fault { addr, access, .. } => {
-                ranges.iter().any(|(start, end)| (*start..*end).contains(&addr)) && (!writes_to_fresh || access == Access::Write)
+                let made = |&(since, start, end): &(Nanos, Addr, Addr)| event.time >= since && (start..end).contains(&addr);
+                ranges.iter().any(made) && (!writes_to_fresh || access == Access::Write)
             }
             _ => false,
         };
