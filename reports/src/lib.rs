@@ -7,6 +7,7 @@ pub mod chart;
 pub mod csv;
 pub mod html;
 pub mod reading;
+pub mod schema;
 pub mod study;
 pub mod tables;
 mod terminal;
