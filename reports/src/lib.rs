@@ -11,6 +11,7 @@ pub mod schema;
 pub mod study;
 pub mod tables;
 mod terminal;
+mod text;
 pub mod words;
 mod write;
 

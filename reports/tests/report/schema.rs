@@ -57,7 +57,10 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
             check(root, choice, value, at, &mut complaints);
             complaints.is_empty()
         };
-        return if choices.iter().any(fits) { () } else { found.push(format!("{at} fits no choice")) };
+        if !choices.iter().any(fits) {
+            found.push(format!("{at} fits no choice"));
+        }
+        return;
     }
     let types = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
     let is = |name: &Value| match name.as_str() {
