@@ -36,8 +36,10 @@ fn nothing_comes_from_outside() {
 #[test]
 fn outside_text_stays_text() {
     let text = page(&made_up::hostile()).unwrap();
-    assert_eq!(text.matches("<script").count(), 3, "data, library and page.js");
-    assert_eq!(text.matches("</script").count(), 3);
+    let ordinary = page(&made_up::study(20)).unwrap();
+    for tag in ["<script", "</script"] {
+        assert_eq!(text.matches(tag).count(), ordinary.matches(tag).count(), "{tag}");
+    }
     assert!(!text.contains("<img") && !text.contains("<!--"));
     let attributes = text.split(['<', '>']).filter(|tag| tag.contains("onerror=alert") && tag.contains("=\""));
     assert_eq!(attributes.filter(|tag| !tag.contains("&#60;img")).count(), 0);
