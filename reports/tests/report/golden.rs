@@ -7,15 +7,15 @@ use reports::study::Study;
 
 use crate::made_up;
 
-/// The page without the insides of its styles and scripts: they are the same in every page, and have files and tests of their own.
+/// The page without its styles and scripts: they are the same in every page, and have files and tests of their own.
 fn without_assets(page: &str) -> String {
-    let emptied = |text: &str, tag: &str| {
-        let mut parts = text.split(&format!("<{tag}>"));
-        let first = parts.next().unwrap_or_default().to_owned();
-        let end = format!("</{tag}>");
-        first + &parts.map(|part| format!("<{tag}>{}", &part[part.find(&end).unwrap()..])).collect::<String>()
-    };
-    emptied(&emptied(page, "style"), "script")
+    without(&without(page, "<style>", "</style>\n"), "<script>", "</script>\n")
+}
+
+fn without(text: &str, begin: &str, end: &str) -> String {
+    let mut parts = text.split(begin);
+    let first = parts.next().unwrap_or_default().to_owned();
+    first + &parts.map(|part| part.split_once(end).unwrap().1).collect::<String>()
 }
 
 fn data() -> PathBuf {

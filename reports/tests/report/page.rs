@@ -54,7 +54,7 @@ fn everything_readable_is_there_without_the_script() {
     for policy in &study.policies {
         assert!(before.matches(&policy.policy).count() >= 3, "{}", policy.policy);
     }
-    for table in &reports::tables::TABLES {
+    for table in reports::tables::TABLES {
         for column in table.columns {
             assert!(before.contains(&format!("<code>{}</code>", column.name)), "{}", column.name);
         }
