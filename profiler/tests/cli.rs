@@ -55,6 +55,10 @@ fn policies_are_listed_and_described() {
         let one = said(&mut heapcast(&["policies", name])).exits(0);
         assert!(one.out.starts_with(name), "{}", one.out);
     }
+    let json = said(&mut heapcast(&["policies", "jemalloc", "--json"])).exits(0).out;
+    let models: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let knobs = models[0]["tunables"].as_array().expect("settings").iter().map(|tunable| &tunable["knobs"][0]["key"]);
+    assert!(knobs.into_iter().any(|key| key == "dirty_decay_ms"), "{json}");
     let unknown = said(&mut heapcast(&["policies", "nothing-like-it"])).exits(2);
     assert!(unknown.out.is_empty() && unknown.err.contains("brk-only"), "{}", unknown.err);
 }
