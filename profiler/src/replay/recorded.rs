@@ -4,6 +4,7 @@
 //!   the kernel's counters, because which of them are present is the page cache's business.
 //! - `measured`: what the kernel counted: its resident-set counters, the fault events, the calls.
 
+use super::claims::{Before, Claims, Watch};
 use super::outcome::{Outcome, Source};
 use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
@@ -26,6 +27,8 @@ pub struct Recording {
     events: u64,
     /// Where blocks lay, until it is taken; `None` where nobody asks.
     placed: Option<Vec<Placed>>,
+    /// `None` where nobody asks.
+    claims: Option<Watch>,
 }
 
 /// What a recording says about the process, whatever the policy.
@@ -45,6 +48,8 @@ pub struct Facts {
     pub populated: u64,
     /// Touches that met nothing that could be touched.
     pub strays: u64,
+    /// What was counted of it beside, if that was asked for.
+    pub claims: Option<Claims>,
     /// Length of the process's part of the recording, without the pauses that the recorder made.
     pub duration: Nanos,
 }
@@ -62,7 +67,13 @@ impl Recording {
             faults: 0,
             events: 0,
             placed: None,
+            claims: None,
         }
+    }
+
+    /// Counts what [`Facts::claims`] tells.
+    pub fn count_claims(&mut self) {
+        self.claims.get_or_insert_default();
     }
 
     /// Notes where blocks lay, for [`take_placed`](Self::take_placed).
@@ -79,8 +90,13 @@ impl Recording {
     pub fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
         let (first, number) = (out.len(), self.events);
         self.events += 1;
+        let before =
+            self.claims.as_ref().map(|_| self.lifter.placement().map(|placement| Before::of(placement.space(), event)).unwrap_or_default());
         if !self.lifter.feed(event, out) {
             return;
+        }
+        if let (Some(claims), Some(before), Some(placement)) = (&mut self.claims, before, self.lifter.placement()) {
+            claims.follow(event, &before, placement.space(), self.lifter.now());
         }
         self.follow(&out[first..]);
         self.place(event, number, &out[first..]);
@@ -122,6 +138,7 @@ impl Recording {
             books,
             populated: counters.populated,
             strays: counters.strays,
+            claims: self.claims.map(Watch::finish),
             duration: self.lifter.now(),
         }
     }
