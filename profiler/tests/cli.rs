@@ -95,6 +95,9 @@ fn inspect_counts() {
         assert!(rows.iter().any(|found| found == &row), "{row:?}: {}", said.out);
     }
     assert!(said.out.contains("glibc") && said.out.contains("requested size") && said.out.contains("lifetime"));
+    for claim in ["The program break: ", "never touched", "The kernel cleared ", " by munmap, ", "glibc between heap and mappings: "] {
+        assert!(said.out.contains(claim), "{claim}: {}", said.out);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::{output, replay, study};
 use crate::error::{Error, Kind, Result};
 use crate::event::ProcessId;
 use crate::measure::{Bench, Choice, Pace};
+use crate::replay::Recording;
 use crate::replay::{Outcome, Policy};
 use crate::trace::Reader;
 use crate::vm::thp;
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let line_up = replay::ran(&census, selected).line_up(models)?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
     let loaded = line_up.loaded;
-    let mut replayed = replay::drive(&args.trace, selected, machine, line_up, talk)?;
+    let mut replayed = replay::drive(&args.trace, Recording::new(selected, machine), line_up, talk)?;
     let bench = bench(args, &folder, &census, selected, machine, talk)?.in_place_of(loaded);
     let measured = measure(&bench, &choices, if args.paced { Pace::Recorded } else { Pace::Flat }, &mut notes, talk)?;
     replayed.outcomes = side_by_side(replayed.outcomes, measured);

@@ -2,6 +2,7 @@
 
 mod census;
 mod check;
+mod claims;
 mod diff;
 mod doctor;
 mod inspect;

@@ -105,7 +105,7 @@ pub(super) fn study(trace: &Path, policies: &[Policy], process: Option<&str>, ta
     let selected = census.select(process)?;
     let line_up = ran(&census, selected).line_up(policies.to_vec())?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
-    let replayed = drive(trace, selected, machine(&census), line_up, talk)?;
+    let replayed = drive(trace, Recording::new(selected, machine(&census)), line_up, talk)?;
     Ok(study::build(&census, selected, replayed))
 }
 
@@ -169,8 +169,9 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
-pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_up: LineUp, talk: Talk) -> Result<Replayed> {
+pub(super) fn drive(trace: &Path, mut recording: Recording, line_up: LineUp, talk: Talk) -> Result<Replayed> {
     let LineUp { policies, checked, loaded, remarks } = line_up;
+    let machine = recording.huge_pages();
     let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");
@@ -182,7 +183,6 @@ pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_
                 (line, scope.spawn(move || work(run, &incoming)))
             })
             .unzip();
-        let mut recording = Recording::new(selected, machine);
         if checked {
             recording.note_placed();
         }

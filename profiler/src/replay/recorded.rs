@@ -76,6 +76,11 @@ impl Recording {
         self.claims.get_or_insert_default();
     }
 
+    /// The machine's huge-page setting.
+    pub fn huge_pages(&self) -> thp::Mode {
+        self.lifter.huge_pages()
+    }
+
     /// Notes where blocks lay, for [`take_placed`](Self::take_placed).
     pub fn note_placed(&mut self) {
         self.placed.get_or_insert_default();

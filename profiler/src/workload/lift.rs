@@ -24,6 +24,11 @@ impl Lifter {
         Lifter { selected, thp, process: None, ancestors: BTreeMap::new() }
     }
 
+    /// The machine's huge-page setting.
+    pub fn huge_pages(&self) -> thp::Mode {
+        self.thp
+    }
+
     /// Takes the next event, of any process; appends operations of the selected one. Answers whether the event was the selected one's.
     pub fn feed(&mut self, event: &Event, out: &mut Vec<Op>) -> bool {
         let thp = self.thp;
