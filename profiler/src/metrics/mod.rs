@@ -2,6 +2,7 @@
 
 mod histogram;
 mod meter;
+pub mod survey;
 
 pub use histogram::{Blocks, LifetimeClass, SizeClass};
 pub use meter::{Meter, Point};
