@@ -3,6 +3,8 @@
 mod histogram;
 mod meter;
 pub mod survey;
+mod threads;
 
 pub use histogram::{Blocks, LifetimeClass, SizeClass};
 pub use meter::{Meter, Point};
+pub use threads::ThreadUse;

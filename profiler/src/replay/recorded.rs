@@ -7,7 +7,7 @@
 use super::outcome::{Outcome, Source};
 use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
-use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass};
+use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass, ThreadUse};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
 use crate::workload::{Action, Books, Lifter, Op};
@@ -37,6 +37,8 @@ pub struct Facts {
     pub measured: Outcome,
     /// Requested sizes.
     pub sizes: Vec<SizeClass>,
+    /// What each thread asked for and freed.
+    pub threads: Vec<ThreadUse>,
     /// Lifetimes of blocks.
     pub lifetimes: Vec<LifetimeClass>,
     /// What became of every event.
@@ -118,6 +120,7 @@ impl Recording {
             recorded: Outcome::of("recorded", Source::Simulated, &self.recorded, calls),
             measured,
             sizes: self.blocks.size_classes(),
+            threads: self.blocks.threads(),
             lifetimes: self.blocks.lifetime_classes(),
             books,
             populated: counters.populated,
@@ -142,9 +145,9 @@ impl Recording {
     fn follow(&mut self, ops: &[Op]) {
         for op in ops {
             match op.action {
-                Action::Alloc { id, size, .. } => self.blocks.alloc(id, size, op.time),
-                Action::Realloc { id, size, .. } => self.blocks.realloc(id, size),
-                Action::Free { id, .. } => self.blocks.free(id, op.time),
+                Action::Alloc { id, tid, size, .. } => self.blocks.alloc(id, tid, size, op.time),
+                Action::Realloc { id, tid, size } => self.blocks.realloc(id, tid, size),
+                Action::Free { id, tid } => self.blocks.free(id, tid, op.time),
                 _ => {}
             }
         }
