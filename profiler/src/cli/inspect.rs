@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::census::Census;
 use super::progress::Talk;
 use super::{output, replay, study};
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::event::ProcessId;
 use crate::replay::ran::LineUp;
 use crate::units::{Bytes, Nanos};
@@ -33,8 +33,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let replayed = replay::drive(&args.trace, selected, replay::machine(&census), LineUp::default(), talk)?;
     let study = study::build(&census, selected, replayed);
     if args.json {
-        let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;
-        return output::print(&(text + "\n"));
+        return output::json(&study);
     }
     let mut text = String::new();
     // Writing into a string cannot fail.

@@ -73,7 +73,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// `Usage` for a SPEC that is not understood.
 pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
-    let specs: Vec<&str> = match choice.policies.as_slice() {
+    parsed(&choice.policies)
+}
+
+/// The same for SPECs from another place.
+pub(super) fn parsed(specs: &[String]) -> Result<Vec<Policy>> {
+    let specs: Vec<&str> = match specs {
         [] => REGISTRY.iter().map(|spec| spec.id).collect(),
         given => given.iter().map(String::as_str).collect(),
     };
@@ -87,13 +92,21 @@ pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
 /// `Trace`, `Output`, `Usage` for a process that is not in the trace.
 pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &Choice) -> Result<()> {
     let talk = Talk::new(choice.quiet);
+    let study = study(trace, policies, choice.process.as_deref(), talk)?;
+    publish(&study, folder, choice.json, choice.explain, talk)
+}
+
+/// Replays the trace against the policies and the allocator that ran.
+///
+/// # Errors
+/// `Trace`, `Usage` for a process that is not in the trace.
+pub(super) fn study(trace: &Path, policies: &[Policy], process: Option<&str>, talk: Talk) -> Result<Study> {
     let census = Census::take(trace, talk)?;
-    let selected = census.select(choice.process.as_deref())?;
+    let selected = census.select(process)?;
     let line_up = ran(&census, selected).line_up(policies.to_vec())?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
     let replayed = drive(trace, selected, machine(&census), line_up, talk)?;
-    let study = study::build(&census, selected, replayed);
-    publish(&study, folder, choice.json, choice.explain, talk)
+    Ok(study::build(&census, selected, replayed))
 }
 
 /// Writes the report into `folder` and prints the result; with `explain` the self-check as well.
@@ -103,8 +116,7 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
 pub(super) fn publish(study: &Study, folder: &Path, json: bool, explain: bool, talk: Talk) -> Result<()> {
     reports::write(folder, study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
     if json {
-        let text = serde_json::to_string_pretty(study).context(Kind::Failed, "cannot encode the study")?;
-        output::print(&(text + "\n"))?;
+        output::json(study)?;
     } else {
         let explanation = if explain { reports::explanation(study, output::width()) } else { String::new() };
         output::print(&(reports::terminal(study, output::width()) + &explanation))?;

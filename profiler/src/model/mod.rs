@@ -198,6 +198,17 @@ pub enum Unit {
     Seconds,
 }
 
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unit::Bytes => "bytes",
+            Unit::Count => "count",
+            Unit::Millis => "milliseconds",
+            Unit::Seconds => "seconds",
+        })
+    }
+}
+
 /// The values that a model is built with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -1,7 +1,6 @@
 //! The self-check, metric by metric.
 
-use super::summary::SUMMARY;
-use super::{Table, Unit, Values, column};
+use super::{SUMMARY, Table, Unit, Values, column};
 use crate::study::{FidelityRow, Study};
 
 pub(super) const FIDELITY: Table = Table {

@@ -1,4 +1,4 @@
-//! Where each model's memory sat at its peak.
+//! Where each model's memory sat.
 
 use super::{POLICY_DOC, Table, Unit, Values, column};
 use crate::study::{HeldPart, PolicyResult, Study};

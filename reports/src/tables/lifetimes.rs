@@ -1,4 +1,4 @@
-//! Blocks by lifetime.
+//! Blocks by the time they lived.
 
 use super::{Table, Unit, Values, column};
 use crate::study::{LifetimeRow, Study};

@@ -1,4 +1,4 @@
-//! The JSON Schema in the repository is that of the code, and studies conform to it. `BLESS=1` writes it anew.
+//! The JSON Schema and the list of columns in the repository are those of the code, and studies conform to them. `BLESS=1` writes it anew.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,28 @@ use crate::made_up;
 
 #[test]
 fn the_stored_schema_is_the_codes() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/study.schema.json");
-    let found = serde_json::to_string_pretty(&reports::schema::study()).unwrap() + "\n";
+    stored_is("schema/study.schema.json", &(serde_json::to_string_pretty(&reports::schema::study()).unwrap() + "\n"));
+}
+
+fn stored_is(name: &str, found: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, &found).unwrap();
+        fs::write(&path, found).unwrap();
     }
     assert!(fs::read_to_string(&path).unwrap_or_default() == found, "{} differs; BLESS=1 accepts it", path.display());
+}
+
+/// The tables as a page for people: what each CSV file holds.
+#[test]
+fn the_stored_list_of_columns_is_the_codes() {
+    let mut found = "# The CSV files of a report\n\nMade from the declarations in `reports/src/tables`; empty cells are unknown. New columns come last.\n".to_owned();
+    for table in reports::tables::TABLES {
+        found += &format!("\n## {}\n\n{}\n\n| column | unit | meaning |\n|---|---|---|\n", table.file_name(), table.doc);
+        for column in table.columns {
+            found += &format!("| `{}` | {} | {} |\n", column.name, column.unit.name(), column.doc.replace('|', "\\|"));
+        }
+    }
+    stored_is("schema/tables.md", &found);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Every table that is reported, declared once: its columns, their units, what they mean and what they cannot know.
 //!
-//! One file per table; a new one is such a file and its name in [`TABLES`]. The CSV headers, the embedded data of the page, its download buttons,
-//! tool tips and glossary are all derived from that.
+//! The CSV headers, the embedded data of the page, its download buttons, tool tips and glossary are all derived from [`TABLES`].
 
 mod fidelity;
 mod held;
@@ -11,8 +10,13 @@ mod summary;
 mod timeline;
 
 use crate::study::Study;
-
+use fidelity::FIDELITY;
 pub use fidelity::{metric, own_metrics};
+use held::HELD;
+use lifetimes::LIFETIMES;
+use sizes::SIZES;
+use summary::SUMMARY;
+use timeline::TIMELINE;
 
 /// What a column counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +99,15 @@ impl Table {
 }
 
 /// All tables; the order is that of the glossary.
-pub static TABLES: [Table; 6] = [summary::SUMMARY, timeline::TIMELINE, fidelity::FIDELITY, held::HELD, sizes::SIZES, lifetimes::LIFETIMES];
+#[rustfmt::skip]
+pub static TABLES: &[Table] = &[
+    SUMMARY,
+    TIMELINE,
+    FIDELITY,
+    HELD,
+    SIZES,
+    LIFETIMES,
+];
 
 /// The table of that name.
 pub fn table(name: &str) -> Option<&'static Table> {
@@ -109,4 +121,5 @@ const fn column(name: &'static str, label: &'static str, unit: Unit, doc: &'stat
 const POLICY_DOC: &str = "An allocator with its settings, as given. `measured` is what the kernel counted in the recorded run; `recorded` is the recorded calls and placements driven through the page model.";
 
 #[cfg(test)]
+#[path = "tables_tests.rs"]
 mod tests;
