@@ -88,6 +88,7 @@ impl Tenants {
     }
 
     /// Bytes on a page, those of long blocks left out.
+    #[cfg(test)]
     pub(super) fn share(&self, page: u64) -> Share {
         self.index.get(&(page / CHUNK)).map_or(Share::default(), |&slot| self.chunks[slot as usize].shares[(page % CHUNK) as usize])
     }
