@@ -8,7 +8,7 @@ use super::claims::{Before, Claims, Watch};
 use super::outcome::{Outcome, Source};
 use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
-use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass};
+use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass, ThreadUse};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
 use crate::workload::{Action, Books, Lifter, Op};
@@ -40,6 +40,8 @@ pub struct Facts {
     pub measured: Outcome,
     /// Requested sizes.
     pub sizes: Vec<SizeClass>,
+    /// What each thread asked for and freed.
+    pub threads: Vec<ThreadUse>,
     /// Lifetimes of blocks.
     pub lifetimes: Vec<LifetimeClass>,
     /// What became of every event.
@@ -139,6 +141,7 @@ impl Recording {
             recorded: Outcome::of("recorded", Source::Simulated, &self.recorded, calls),
             measured,
             sizes: self.blocks.size_classes(),
+            threads: self.blocks.threads(),
             lifetimes: self.blocks.lifetime_classes(),
             books,
             populated: counters.populated,
@@ -164,9 +167,9 @@ impl Recording {
     fn follow(&mut self, ops: &[Op]) {
         for op in ops {
             match op.action {
-                Action::Alloc { id, size, .. } => self.blocks.alloc(id, size, op.time),
-                Action::Realloc { id, size, .. } => self.blocks.realloc(id, size),
-                Action::Free { id, .. } => self.blocks.free(id, op.time),
+                Action::Alloc { id, tid, size, .. } => self.blocks.alloc(id, tid, size, op.time),
+                Action::Realloc { id, tid, size } => self.blocks.realloc(id, tid, size),
+                Action::Free { id, tid } => self.blocks.free(id, tid, op.time),
                 _ => {}
             }
         }
