@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod studies;
 mod study;
+mod surveyed;
 
 use std::process::ExitCode;
 
