@@ -13,7 +13,7 @@ use crate::error::{Context, Kind, Result};
 use crate::event::{Access, Tid};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
-use crate::workload::{Action, Op};
+use crate::workload::{Action, Evidence, Op};
 
 /// Bytes of a record, and of the head.
 pub const RECORD: usize = 32;
@@ -61,6 +61,7 @@ mod kind {
     pub(super) const BREAK: u8 = 13;
 }
 
+const EVIDENCE: [Evidence; 4] = [Evidence::Seen, Evidence::Inferred, Evidence::Assumed, Evidence::Possible];
 const ACCESSES: [Access; 3] = [Access::Read, Access::Write, Access::Exec];
 const SYSCALLS: [Syscall; 6] = [Syscall::Brk, Syscall::Mmap, Syscall::Munmap, Syscall::Mremap, Syscall::Madvise, Syscall::Mprotect];
 
@@ -78,7 +79,7 @@ pub fn encode(op: &Op) -> [u8; RECORD] {
         Action::Sbrk { delta } => (delta as u64, 0, last(kind::SBRK, 0, 0, 0)),
         Action::Trim { tid, pad } => (pad.0, tid.into(), last(kind::TRIM, 0, 0, 0)),
         Action::Configure { tid, parameter, value } => (halves(parameter as u32, value as u32), tid.into(), last(kind::CONFIGURE, 0, 0, 0)),
-        Action::Touch { id, from, len, access, seen } => (from.0, len.0, last(kind::TOUCH, access as u8, seen.into(), id)),
+        Action::Touch { id, from, len, access, evidence } => (from.0, len.0, last(kind::TOUCH, access as u8, evidence as u16, id)),
         Action::Resident { anon, file, shmem, faults } => {
             (halves(anon as u32, file as u32), halves(shmem as u32, faults as u32), last(kind::RESIDENT, 0, 0, 0))
         }
@@ -109,7 +110,10 @@ pub fn decode(bytes: &[u8; RECORD]) -> Option<Op> {
         kind::SBRK => Action::Sbrk { delta: a as i64 },
         kind::TRIM => Action::Trim { tid, pad: Bytes(a) },
         kind::CONFIGURE => Action::Configure { tid, parameter: low as i32, value: high as i32 },
-        kind::TOUCH => Action::Touch { id, from: Bytes(a), len: Bytes(b), access: *ACCESSES.get(usize::from(flags))?, seen: extra != 0 },
+        kind::TOUCH => {
+            let (access, evidence) = (*ACCESSES.get(usize::from(flags))?, *EVIDENCE.get(usize::from(extra))?);
+            Action::Touch { id, from: Bytes(a), len: Bytes(b), access, evidence }
+        }
         kind::RESIDENT => Action::Resident { anon: low as i32, file: high as i32, shmem: tid as i32, faults: (b >> 32) as i32 },
         kind::MAPPING => {
             let call = match flags.checked_sub(1) {

@@ -22,7 +22,7 @@ fn alloc(id: u32, size: u64, assumed: bool) -> Action {
 }
 
 fn touch(id: u32, from: u64, len: u64, seen: bool) -> Action {
-    Action::Touch { id, from: Bytes(from), len: Bytes(len), access: Access::Write, seen }
+    Action::Touch { id, from: Bytes(from), len: Bytes(len), access: Access::Write, evidence: if seen { Evidence::Seen } else { Evidence::Assumed } }
 }
 
 fn free(id: u32) -> Action {

@@ -10,7 +10,7 @@ use crate::event::{Event, ProcessId, What};
 use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
-use crate::workload::{Action, Books, Lifter, Op};
+use crate::workload::{Action, Books, Lifter, Op, Touches};
 
 /// A recording while it is read.
 pub struct Recording {
@@ -41,6 +41,8 @@ pub struct Facts {
     pub lifetimes: Vec<LifetimeClass>,
     /// What became of every event.
     pub books: Books,
+    /// Bytes of blocks by how their touch is known.
+    pub touches: Touches,
     /// Pages that `MAP_POPULATE` made resident: counted in `ru_minflt`, but by no fault event.
     pub populated: u64,
     /// Touches that met nothing that could be touched.
@@ -120,6 +122,7 @@ impl Recording {
             sizes: self.blocks.size_classes(),
             lifetimes: self.blocks.lifetime_classes(),
             books,
+            touches: self.lifter.touches(),
             populated: counters.populated,
             strays: counters.strays,
             duration: self.lifter.now(),

@@ -31,7 +31,10 @@ pub enum Touched {
     /// The page was ready.
     Ready,
     /// A minor fault.
-    Fault,
+    Fault {
+        /// Anonymous pages that became resident by it.
+        gained: Pages,
+    },
     /// Nothing that could be touched.
     Stray,
 }
@@ -315,8 +318,9 @@ impl AddressSpace<1> {
         self.grow_stack(addr.page());
         let before = *self.counters(0);
         self.touch(addr, Bytes(1), access);
+        let gained = self.counters(0).anon - before.anon;
         match (self.counters(0).minor_faults > before.minor_faults, self.counters(0).strays > before.strays) {
-            (true, _) => Touched::Fault,
+            (true, _) => Touched::Fault { gained },
             (_, true) => Touched::Stray,
             _ => Touched::Ready,
         }

@@ -4,6 +4,7 @@ use super::Op;
 use super::books::Books;
 use super::placement::Placement;
 use super::process::Process;
+use super::touch::Touches;
 use crate::event::{Event, ProcessId, What};
 use crate::units::{Nanos, Pages};
 use crate::vm::thp;
@@ -77,6 +78,11 @@ impl Lifter {
     /// The count so far; `None` before the selected process begins.
     pub fn books(&self) -> Option<&Books> {
         self.process.as_ref().map(|process| &process.books)
+    }
+
+    /// Bytes of blocks by how their touch is known, so far.
+    pub fn touches(&self) -> Touches {
+        self.process.as_ref().map_or_else(Touches::default, Process::touches)
     }
 
     /// File and shared-memory pages as last measured.

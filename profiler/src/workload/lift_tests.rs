@@ -1,7 +1,7 @@
 //! Small recordings with known workloads.
 
 use super::super::script::{HEAP, MAPS, PRIVATE, Script};
-use super::super::{Action, books::*};
+use super::super::{Action, Evidence, books::*};
 use super::*;
 use crate::event::{Access, Advice, Backing, Call, MAP_FIXED, MAP_POPULATE};
 use crate::units::{Addr, Bytes, PAGE};
@@ -61,7 +61,7 @@ pub(super) fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {
 }
 
 fn touch(id: u32, from: u64, len: u64, access: Access, seen: bool) -> Action {
-    Action::Touch { id, from: Bytes(from), len: Bytes(len), access, seen }
+    Action::Touch { id, from: Bytes(from), len: Bytes(len), access, evidence: if seen { Evidence::Seen } else { Evidence::Assumed } }
 }
 
 #[test]

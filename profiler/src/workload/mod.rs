@@ -8,7 +8,7 @@
 //! clock       the process's own time, without the pauses that the recorder made
 //! live        recorded address → object; races between threads
 //! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
-//! touch       page faults → touches of objects: the one place of inference
+//! touch       page faults → touches of objects: the one place of inference; habits is what it has learned of blocks of a size
 //! ```
 //!
 //! Memory that is not malloc's is *carried*: its pages, faults and calls are added to every policy as they were recorded. The
@@ -23,10 +23,12 @@
 mod books;
 mod carried;
 mod clock;
+mod habits;
 mod lift;
 mod live;
 mod mapping;
 mod placement;
+mod plausible;
 mod process;
 mod regions;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub use books::{Books, FAILED};
 pub use lift::Lifter;
 pub use placement::Placement;
 pub use regions::Owner;
+pub use touch::Touches;
 
 use crate::event::{Access, Tid};
 use crate::units::{Bytes, Nanos};
@@ -45,6 +48,19 @@ use crate::vm::Syscall;
 
 /// A block of the program: a dense number that is used again after the block is freed.
 pub type ObjectId = u32;
+
+/// How a touch is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A page fault showed it.
+    Seen,
+    /// Unseen; blocks like it were seen to be touched as far as this.
+    Inferred,
+    /// Unseen, and taken for certain: small blocks, the beginning of large ones, and what there is no like of.
+    Assumed,
+    /// Unseen, and blocks like it were seen not to be touched as far as this: only the highest reading takes it.
+    Possible,
+}
 
 /// One step of the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +86,7 @@ pub enum Action {
         align_log2: u8,
         /// Must be zero.
         zeroed: bool,
-        /// It lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
+        /// Small, and it lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
         assumed: bool,
     },
     /// A block is resized and keeps its number.
@@ -125,8 +141,8 @@ pub enum Action {
         len: Bytes,
         /// How.
         access: Access,
-        /// Seen as a page fault; otherwise assumed.
-        seen: bool,
+        /// How that is known.
+        evidence: Evidence,
     },
     /// Memory that is not malloc's changed: differences in pages and minor faults.
     Resident {

@@ -242,7 +242,7 @@ impl Placement {
             let file = |backing| matches!(backing, Backing::PrivateFile | Backing::Shared);
             if touched == Touched::Ready && this.space.vma(addr).is_some_and(|vma| file(vma.backing)) {
                 this.space.count_fault();
-                touched = Touched::Fault;
+                touched = Touched::Fault { gained: Pages(0) };
             }
         });
         if owner.is_none() && touched != Touched::Stray {

@@ -9,9 +9,11 @@ use super::clock::Clock;
 use super::live::{Live, Object};
 use super::mapping::Mapping;
 use super::placement::Placement;
+use super::plausible::plausible;
 use super::regions::Owner;
 use super::threads::Threads;
-use super::{Action, Op, touch};
+use super::touch::{self, Block, Inference, Touches};
+use super::{Action, Op};
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::Syscall;
@@ -23,6 +25,7 @@ pub(super) struct Process {
     pub(super) placement: Placement,
     live: Live,
     threads: Threads,
+    inference: Inference,
     pub(super) books: Books,
     clock: Clock,
     pub(super) file: Pages,
@@ -38,6 +41,7 @@ impl Process {
             placement,
             live: Live::default(),
             threads: Threads::default(),
+            inference: Inference::default(),
             books: Books::default(),
             clock: Clock::starting_at(origin),
             file: Pages(0),
@@ -78,16 +82,7 @@ impl Process {
         match event.what {
             What::Alloc { call, ptr, size, old, align } => self.alloc(call, ptr, size, old, align, tid, out),
             What::Free { ptr } => self.free(ptr, tid, out),
-            What::Fault { addr, access, .. } => {
-                let (touched, owner, carried) = self.placement.fault(addr, access);
-                self.carry(carried, out);
-                match (touched, owner) {
-                    (Touched::Stray, _) | (_, None) => Fate::SetAside(STRAY_FAULT),
-                    (Touched::Ready, _) => Fate::SetAside(IDLE_FAULT),
-                    (Touched::Fault, Some(Owner::Program)) => Fate::Carried,
-                    (Touched::Fault, Some(Owner::Allocator)) => self.touched(addr, access, event.in_heap, out),
-                }
-            }
+            What::Fault { addr, access, .. } => self.fault(addr, access, event.in_heap, out),
             What::Rss { file, shmem, .. } => {
                 let (file_before, shmem_before) = (self.file, self.shmem);
                 (self.file, self.shmem) = (file, shmem);
@@ -198,25 +193,31 @@ impl Process {
         }
         let id = self.live.number();
         let align_log2 = align.checked_ilog2().unwrap_or(0) as u8;
-        let assumed = touch::all_hidden(self.placement.space().pages(), ptr, size);
-        self.emit(Action::Alloc { id, tid, size, align_log2, zeroed: call == Call::Calloc, assumed }, out);
-        self.live.place(ptr, Object { id, size, inherited: false }, self.now());
-        if !assumed {
-            self.assume(id, ptr, Bytes(0), size, out);
+        let zeroed = call == Call::Calloc;
+        let assumed = size.0 <= PAGE && touch::all_hidden(self.placement.space().pages(), ptr, size);
+        self.emit(Action::Alloc { id, tid, size, align_log2, zeroed, assumed }, out);
+        let object = Object { id, size, inherited: false, zeroed };
+        self.live.place(ptr, object, self.now());
+        if assumed {
+            self.inference.sums.assumed += size;
+        } else {
+            self.placed(object, ptr, Bytes(0), out);
         }
         Fate::Lifted
     }
 
     fn resize(&mut self, object: Object, ptr: Addr, size: Bytes, tid: Tid, out: &mut Vec<Op>) {
         self.emit(Action::Realloc { id: object.id, tid, size }, out);
-        self.live.place(ptr, Object { size, ..object }, self.now());
+        let resized = Object { size, ..object };
+        self.live.place(ptr, resized, self.now());
         // The old bytes were touched when they were, and copied by whoever moves the block.
-        self.assume(object.id, ptr, object.size.min(size), size, out);
+        self.placed(resized, ptr, object.size.min(size), out);
     }
 
-    fn assume(&self, id: u32, ptr: Addr, from: Bytes, to: Bytes, out: &mut Vec<Op>) {
+    /// The bytes of a block from `from` on are new to the program.
+    fn placed(&mut self, object: Object, addr: Addr, from: Bytes, out: &mut Vec<Op>) {
         let time = self.now();
-        touch::assumed(self.placement.space().pages(), id, ptr, from, to, |action| out.push(Op { time, action }));
+        self.inference.placed(self.placement.space().pages(), Block { addr, object }, from, |action| out.push(Op { time, action }));
     }
 
     fn free(&mut self, ptr: Addr, tid: Tid, out: &mut Vec<Op>) -> Fate {
@@ -247,19 +248,42 @@ impl Process {
         self.emit(Action::Free { id: object.id, tid }, out);
     }
 
-    fn touched(&mut self, addr: Addr, access: Access, in_heap: bool, out: &mut Vec<Op>) -> Fate {
-        match self.live.containing(addr) {
-            Some((_, object)) if object.inherited => {
-                let carried = self.placement.inherited_fault(addr);
-                self.carry(carried, out);
-                Fate::Carried
-            }
-            Some((start, object)) if !in_heap => {
-                self.emit(touch::seen(start, object, addr, access), out);
-                Fate::Lifted
-            }
-            _ => Fate::SetAside(OWN_TOUCH),
+    fn fault(&mut self, addr: Addr, access: Access, in_heap: bool, out: &mut Vec<Op>) -> Fate {
+        let (touched, owner, carried) = self.placement.fault(addr, access);
+        self.carry(carried, out);
+        match (touched, owner) {
+            (Touched::Stray, _) | (_, None) => Fate::SetAside(STRAY_FAULT),
+            (Touched::Ready, _) => Fate::SetAside(IDLE_FAULT),
+            (Touched::Fault { .. }, Some(Owner::Program)) => Fate::Carried,
+            (Touched::Fault { gained }, Some(Owner::Allocator)) => self.touched(addr, access, gained, in_heap, out),
         }
+    }
+
+    /// A fault on an allocator's page, which made `gained` pages resident around it.
+    fn touched(&mut self, addr: Addr, access: Access, gained: Pages, in_heap: bool, out: &mut Vec<Op>) -> Fate {
+        let hit = self.live.containing(addr);
+        if hit.is_some_and(|(_, object)| object.inherited) {
+            let carried = self.placement.inherited_fault(addr);
+            self.carry(carried, out);
+            return Fate::Carried;
+        }
+        let time = self.now();
+        let mut emit = |action| out.push(Op { time, action });
+        let seen = hit.filter(|_| !in_heap).map(|(addr, object)| Block { addr, object });
+        if let Some(block) = seen {
+            self.inference.seen(block, addr, access, gained, &mut emit);
+        }
+        let (fault, inside) = (addr, touch::around(addr, gained));
+        for (addr, object) in self.live.overlapping(inside.clone()).filter(|(_, object)| !object.inherited && gained.0 > 0) {
+            let block = Block { addr, object };
+            self.inference.hidden_by_another(block, inside.clone(), (seen == Some(block)).then_some(fault), &mut emit);
+        }
+        if seen.is_some() { Fate::Lifted } else { Fate::SetAside(OWN_TOUCH) }
+    }
+
+    /// Bytes of blocks by how their touch is known, so far.
+    pub(super) fn touches(&self) -> Touches {
+        self.inference.sums
     }
 
     /// Time since it began, without pauses.
@@ -294,33 +318,6 @@ impl Process {
 
     fn emit(&self, action: Action, out: &mut Vec<Op>) {
         out.push(Op { time: self.now(), action });
-    }
-}
-
-/// Whether numbers are such that sums of them cannot overflow: a damaged trace may hold anything.
-fn plausible(what: What) -> bool {
-    /// User addresses have at most 57 bits.
-    const LIMIT: u64 = 1 << 57;
-    /// 4 TiB resident in one piece.
-    const MOST_PAGES: u64 = 1 << 30;
-    let fits = |numbers: &[u64]| numbers.iter().all(|&number| number < LIMIT);
-    match what {
-        What::Alloc { ptr, size, old, .. } => ptr.is_null() || fits(&[ptr.0, size.0, old.0]),
-        What::Free { ptr } => fits(&[ptr.0]),
-        What::Brk { got, .. } => fits(&[got.0]),
-        What::Mmap { len, result, .. } => result.is_err() || fits(&[len.0, result.map_or(0, |addr| addr.0)]),
-        What::Mremap { addr, len, new_len, result, .. } => {
-            result.is_err() || fits(&[addr.0, len.0, new_len.0, result.map_or(0, |to| to.0)])
-        }
-        What::Munmap { addr, len, errno, .. } | What::Madvise { addr, len, errno, .. } | What::Mprotect { addr, len, errno, .. } => {
-            errno != 0 || fits(&[addr.0, len.0])
-        }
-        What::Trim { pad } => fits(&[pad.0]),
-        What::Fault { addr, .. } => fits(&[addr.0]),
-        What::Mapped { addr, len, .. } => fits(&[addr.0, len.0]),
-        What::Resident { addr, pages } => fits(&[addr.0]) && pages.0 <= MOST_PAGES,
-        What::Rss { anon, file, shmem } => [anon, file, shmem].iter().all(|pages| pages.0 <= LIMIT / PAGE),
-        _ => true,
     }
 }
 
