@@ -104,7 +104,7 @@ pub enum Backing {
     Break,
     /// A stack, which grows down by faults.
     Stack,
-    /// Kernel-provided pages (`[vdso]`, `[vvar]`, `[uprobes]`): not counted as resident memory.
+    /// Kernel-provided pages (`[vdso]`, `[vvar]`, `[uprobes]`): never anonymous.
     Special,
 }
 

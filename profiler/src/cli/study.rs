@@ -44,7 +44,7 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
 fn with_kernel_totals(facts: &Facts, process: Option<&Process>) -> Outcome {
     let mut measured = facts.measured.clone();
     if let Some(minor) = process.and_then(|process| process.minor_faults) {
-        measured.minor_faults = Readings::certain(minor);
+        measured.minor_faults = Readings::certain(minor.saturating_sub(facts.recorders_faults));
     }
     measured.major_faults = process.and_then(|process| process.major_faults);
     measured

@@ -45,6 +45,8 @@ pub struct Facts {
     pub touches: Touches,
     /// Pages that `MAP_POPULATE` made resident: counted in `ru_minflt`, but by no fault event.
     pub populated: u64,
+    /// Minor faults that are the recorder's: the kernel counts them with the process's.
+    pub recorders_faults: u64,
     /// Touches that met nothing that could be touched.
     pub strays: u64,
     /// Length of the process's part of the recording, without the pauses that the recorder made.
@@ -88,7 +90,7 @@ impl Recording {
         self.place(event, number, &out[first..]);
         let measured = match event.what {
             What::Rss { anon, file, shmem } => {
-                self.rss = (anon + file + shmem).bytes();
+                self.rss = (anon + file + shmem).bytes() - Pages(self.lifter.recorders_own()).bytes();
                 self.counted = true;
                 true
             }
@@ -124,6 +126,7 @@ impl Recording {
             books,
             touches: self.lifter.touches(),
             populated: counters.populated,
+            recorders_faults: self.lifter.recorders_own(),
             strays: counters.strays,
             duration: self.lifter.now(),
         }

@@ -107,7 +107,7 @@ impl Reading {
 /// The state after an access; a change of state is a fault.
 fn step(state: Page, backing: Backing, access: Access) -> Page {
     match (backing, access, state) {
-        (Backing::Shared, _, _) => Page::File,
+        (Backing::Shared | Backing::Special, _, _) => Page::File,
         (_, Access::Write, _) => Page::Anon,
         (Backing::PrivateFile, _, Page::Absent) => Page::File,
         (_, _, Page::Absent) => Page::Zero,

@@ -341,9 +341,8 @@ impl AddressSpace<1> {
 
 impl Vma {
     fn allows(&self, access: Access) -> bool {
-        match (self.backing, access) {
-            (Backing::Special, _) => false,
-            (_, Access::Write) => self.prot & PROT_WRITE != 0,
+        match access {
+            Access::Write => self.prot & PROT_WRITE != 0,
             _ => self.prot != 0,
         }
     }

@@ -22,6 +22,7 @@ pub(super) const FREE_INHERITED: &str = "free of a block inherited at fork";
 pub(super) const FREE_AT_EXIT: &str = "free in a thread's teardown: the cache of what it had freed before";
 pub(super) const IDLE_FAULT: &str = "fault on a page that was there already (two threads at once)";
 pub(super) const STRAY_FAULT: &str = "fault where nothing is mapped that could be touched";
+pub(super) const RECORDERS_FAULT: &str = "fault on a page of the recorder's own";
 pub(super) const THREAD_START: &str = "start of a thread";
 pub(super) const PAUSE: &str = "pause that the recorder made: taken off the clock";
 pub(super) const IMPOSSIBLE: &str = "address or length that no process can have";

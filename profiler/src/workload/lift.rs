@@ -85,7 +85,12 @@ impl Lifter {
         self.process.as_ref().map_or_else(Touches::default, Process::touches)
     }
 
-    /// File and shared-memory pages as last measured.
+    /// Pages and faults that the recorder added to the process.
+    pub fn recorders_own(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::recorders_own)
+    }
+
+    /// File and shared-memory pages as last measured, without what the recorder changed.
     pub fn measured_pages(&self) -> (Pages, Pages) {
         self.process.as_ref().map_or((Pages(0), Pages(0)), |process| (process.file, process.shmem))
     }

@@ -7,6 +7,7 @@
 //! mapping     a call that mapped memory
 //! clock       the process's own time, without the pauses that the recorder made
 //! live        recorded address → object; races between threads
+//! recorder    what the recorder itself did to the process's memory
 //! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
 //! touch       page faults → touches of objects: the one place of inference; habits is what it has learned of blocks of a size
 //! ```
@@ -30,6 +31,7 @@ mod mapping;
 mod placement;
 mod plausible;
 mod process;
+mod recorder;
 mod regions;
 #[cfg(test)]
 pub(crate) mod script;

@@ -239,7 +239,7 @@ impl Placement {
         let mut carried = self.observe_faults(page, owner.unwrap_or(Owner::Program), |this| {
             touched = this.space.touch_at(addr, access);
             // Which file pages are present is the page cache's business: there the fault itself is the evidence.
-            let file = |backing| matches!(backing, Backing::PrivateFile | Backing::Shared);
+            let file = |backing| matches!(backing, Backing::PrivateFile | Backing::Shared | Backing::Special);
             if touched == Touched::Ready && this.space.vma(addr).is_some_and(|vma| file(vma.backing)) {
                 this.space.count_fault();
                 touched = Touched::Fault { gained: Pages(0) };

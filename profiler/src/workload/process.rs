@@ -2,7 +2,7 @@
 
 use super::books::{
     Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, PAUSE,
-    STRAY_FAULT, THREAD_START,
+    RECORDERS_FAULT, STRAY_FAULT, THREAD_START,
 };
 use super::carried::Carried;
 use super::clock::Clock;
@@ -10,6 +10,7 @@ use super::live::{Live, Object};
 use super::mapping::Mapping;
 use super::placement::Placement;
 use super::plausible::plausible;
+use super::recorder::Recorder;
 use super::regions::Owner;
 use super::threads::Threads;
 use super::touch::{self, Block, Inference, Touches};
@@ -28,6 +29,7 @@ pub(super) struct Process {
     inference: Inference,
     pub(super) books: Books,
     clock: Clock,
+    recorder: Recorder,
     pub(super) file: Pages,
     pub(super) shmem: Pages,
     /// What must come before the next operation: memory brought along at fork.
@@ -44,6 +46,7 @@ impl Process {
             inference: Inference::default(),
             books: Books::default(),
             clock: Clock::starting_at(origin),
+            recorder: Recorder::default(),
             file: Pages(0),
             shmem: Pages(0),
             brought: Carried::default(),
@@ -55,7 +58,7 @@ impl Process {
         let (placement, brought) = self.placement.fork();
         let mut live = self.live.clone();
         live.inherit();
-        Process { live, brought, ..Process::new(placement, time) }
+        Process { live, brought, recorder: self.recorder.fork(), ..Process::new(placement, time) }
     }
 
     pub(super) fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
@@ -64,6 +67,9 @@ impl Process {
         self.carry(brought, out);
         while let Some(object) = self.live.expired(Some(self.now())) {
             self.free_implicitly(object, event.tid, out);
+        }
+        if !matches!(event.what, What::Rss { .. } | What::Paused { .. }) {
+            self.recorder.ran();
         }
         let freeing = self.threads.note(event);
         let fate = match event.what {
@@ -83,7 +89,9 @@ impl Process {
             What::Alloc { call, ptr, size, old, align } => self.alloc(call, ptr, size, old, align, tid, out),
             What::Free { ptr } => self.free(ptr, tid, out),
             What::Fault { addr, access, .. } => self.fault(addr, access, event.in_heap, out),
-            What::Rss { file, shmem, .. } => {
+            What::Rss { anon, file, shmem } => {
+                self.recorder.counted(event.time, anon);
+                let file = self.recorder.file(file);
                 let (file_before, shmem_before) = (self.file, self.shmem);
                 (self.file, self.shmem) = (file, shmem);
                 let (file, shmem) = (difference(file, file_before), difference(shmem, shmem_before));
@@ -103,7 +111,10 @@ impl Process {
                 Fate::Carried
             }
             What::ThreadStart { .. } => Fate::SetAside(THREAD_START),
-            What::Paused { .. } => Fate::SetAside(PAUSE),
+            What::Paused { since } => {
+                self.recorder.paused(since, event.time);
+                Fate::SetAside(PAUSE)
+            }
             What::Fork { .. } => {
                 self.placement.space_mut().fork();
                 self.emit(Action::Fork, out);
@@ -252,6 +263,10 @@ impl Process {
         let (touched, owner, carried) = self.placement.fault(addr, access);
         self.carry(carried, out);
         match (touched, owner) {
+            (_, None) if access == Access::Exec => {
+                self.recorder.ran_outside();
+                Fate::SetAside(RECORDERS_FAULT)
+            }
             (Touched::Stray, _) | (_, None) => Fate::SetAside(STRAY_FAULT),
             (Touched::Ready, _) => Fate::SetAside(IDLE_FAULT),
             (Touched::Fault { .. }, Some(Owner::Program)) => Fate::Carried,
@@ -284,6 +299,11 @@ impl Process {
     /// Bytes of blocks by how their touch is known, so far.
     pub(super) fn touches(&self) -> Touches {
         self.inference.sums
+    }
+
+    /// Pages and faults that the recorder added.
+    pub(super) fn recorders_own(&self) -> u64 {
+        self.recorder.own()
     }
 
     /// Time since it began, without pauses.
