@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Only this stage sees all the others.
 
+mod bands;
 mod census;
 mod doctor;
 mod inspect;

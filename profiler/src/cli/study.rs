@@ -3,6 +3,7 @@
 use reports::study as report;
 use reports::study::Study;
 
+use super::bands;
 use super::census::Census;
 use super::replay::Replayed;
 use crate::event::ProcessId;
@@ -14,6 +15,7 @@ use crate::replay::recorded::Facts;
 use crate::trace::manifest::{Mode, Process};
 use crate::units::Bytes;
 use crate::vm::Syscall;
+use crate::workload::Touches;
 
 /// The study of one process.
 pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
@@ -23,6 +25,8 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
     if let Some(major) = measured.major_faults {
         outcomes.iter_mut().chain([&mut facts.recorded]).for_each(|outcome| without_major(outcome, major));
     }
+    let by = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded).clone();
+    bands::widen(&mut outcomes, &measured, &by);
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
@@ -142,9 +146,15 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         events: count.kinds.iter().map(|(name, count)| named(name, *count)).collect(),
         lost: lost(census),
         set_aside: facts.books.set_aside.iter().map(|(reason, count)| named(reason, *count)).collect(),
+        touches: Some(touches(facts)),
         processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
         notes: notes(census, &process, facts, outcomes).into_iter().chain(remarks).collect(),
     }
+}
+
+fn touches(facts: &Facts) -> report::Touches {
+    let Touches { seen, inferred, assumed, .. } = facts.touches;
+    report::Touches { seen_bytes: seen.0, inferred_bytes: inferred.0, assumed_bytes: assumed.0 }
 }
 
 fn allocator(found: &crate::trace::manifest::AllocatorFound) -> report::AllocatorFound {
@@ -196,6 +206,7 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
              covers the page model (the recorded placements), not a model."
         ));
     }
+    notes.extend(unseen(&facts.touches));
     let books = &facts.books;
     if let Some(failed) =
         books.set_aside.get(crate::workload::FAILED).filter(|_| outcomes.iter().any(|outcome| outcome.placements.is_some()))
@@ -214,6 +225,22 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
         notes.push(format!("{} could not provide {} blocks: the simulated system refused.", outcome.policy, outcome.refused));
     }
     notes
+}
+
+/// How much of what was touched is known.
+fn unseen(touches: &Touches) -> Option<String> {
+    let Touches { seen, inferred, assumed, .. } = *touches;
+    let all = seen + inferred + assumed;
+    (all.0 > 0).then(|| {
+        let share = |part: Bytes| 100.0 * part.0 as f64 / all.0 as f64;
+        format!(
+            "Of the touched bytes of all blocks {:.0} % were seen as page faults, {:.0} % inferred from blocks like them and {:.0} % assumed: they lay on pages \
+             that were resident already.",
+            share(seen),
+            share(inferred),
+            share(assumed)
+        )
+    })
 }
 
 fn is_modelled(name: &str) -> bool {

@@ -150,7 +150,9 @@ impl Run {
         self.blocks[slot] = Some((block, request.size));
         self.live += request.size.0;
         if assumed && request.size.0 > 0 {
-            [EXPECTED, HIGH].into_iter().for_each(|reading| self.kernel.space_mut().touch_in(reading, block.addr, request.size, Access::Write));
+            [EXPECTED, HIGH]
+                .into_iter()
+                .for_each(|reading| self.kernel.space_mut().touch_in(reading, block.addr, request.size, Access::Write));
         }
     }
 

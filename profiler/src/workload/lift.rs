@@ -106,5 +106,9 @@ impl Lifter {
 mod tests;
 
 #[cfg(test)]
+#[path = "touch_tests.rs"]
+mod touch_tests;
+
+#[cfg(test)]
 #[path = "told_tests.rs"]
 mod told_tests;
