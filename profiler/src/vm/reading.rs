@@ -44,6 +44,13 @@ impl Reading {
         gone
     }
 
+    /// Pages that the kernel may take when it wants them: they count as given back, and stay.
+    pub(super) fn offer(&mut self, range: &Range<u64>) -> Pages {
+        let freed = Pages(self.pages.tally(range.clone()).anon);
+        self.counters.returned += freed.bytes();
+        freed
+    }
+
     /// Carries pages to another place, which must be empty.
     pub(super) fn carry(&mut self, from: Range<u64>, to: u64) {
         let mut moved = Vec::new();

@@ -96,7 +96,7 @@ impl Live {
     }
 
     /// The blocks that have a part in the bytes.
-    pub(super) fn overlapping(&self, bytes: Range<u64>) -> impl Iterator<Item = (Addr, Object)> {
+    pub(super) fn overlapping(&self, bytes: Range<u64>) -> impl Iterator<Item = (Addr, Object)> + Clone {
         let before = self.map.range(..bytes.start).next_back().filter(move |(start, object)| **start + object.size.0 > bytes.start);
         before.into_iter().chain(self.map.range(bytes)).map(|(&start, &object)| (Addr(start), object))
     }

@@ -4,7 +4,7 @@ use super::books::{
     Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, PAUSE,
     RECORDERS_FAULT, STRAY_FAULT, THREAD_START,
 };
-use super::carried::Carried;
+use super::carried::{Carried, difference, narrow};
 use super::clock::Clock;
 use super::live::{Live, Object};
 use super::mapping::Mapping;
@@ -288,10 +288,14 @@ impl Process {
         if let Some(block) = seen {
             self.inference.seen(block, addr, access, gained, &mut emit);
         }
-        let (fault, inside) = (addr, touch::around(addr, gained));
-        for (addr, object) in self.live.overlapping(inside.clone()).filter(|(_, object)| !object.inherited && gained.0 > 0) {
-            let block = Block { addr, object };
-            self.inference.hidden_by_another(block, inside.clone(), (seen == Some(block)).then_some(fault), &mut emit);
+        let inside = touch::around(addr, gained);
+        let others = self.live.overlapping(inside.clone()).filter(|(_, object)| !object.inherited && gained.0 > 0);
+        let blocks = others.map(|(addr, object)| Block { addr, object });
+        if gained.0 > 1 {
+            blocks.clone().for_each(|block| self.inference.lost_sight(block, inside.clone()));
+        }
+        for block in blocks {
+            self.inference.hidden_by_another(block, inside.clone(), (seen == Some(block)).then_some(addr), &mut emit);
         }
         if seen.is_some() { Fate::Lifted } else { Fate::SetAside(OWN_TOUCH) }
     }
@@ -339,13 +343,4 @@ impl Process {
     fn emit(&self, action: Action, out: &mut Vec<Op>) {
         out.push(Op { time: self.now(), action });
     }
-}
-
-/// 2^31 pages are 8 TiB of resident memory.
-fn narrow(pages: i64) -> i32 {
-    pages.clamp(i32::MIN.into(), i32::MAX.into()) as i32
-}
-
-fn difference(now: Pages, before: Pages) -> i32 {
-    narrow(now.0 as i64 - before.0 as i64)
 }

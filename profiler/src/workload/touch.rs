@@ -128,13 +128,15 @@ impl Inference {
         emit(block.touch(touched, access, Evidence::Seen));
     }
 
+    /// Bytes became resident as parts of a huge page: touches of them will not be seen, and those of others say nothing of them.
+    pub(super) fn lost_sight(&mut self, block: Block, bytes: Range<u64>) {
+        let (own, first) = (block.own_pages(&bytes), block.addr.page());
+        self.habits.unseen(block.object, own.start - first..own.end - first);
+    }
+
     /// Bytes became resident by a touch that was not of this block, or, where it was, not of all of them: uses of them will not be seen.
     pub(super) fn hidden_by_another(&mut self, block: Block, bytes: Range<u64>, fault: Option<Addr>, mut emit: impl FnMut(Action)) {
         let page = fault.map_or(0..0, |fault| fault.page_down().0..fault.page_down().0 + PAGE);
-        let (own, first) = (block.own_pages(&bytes), block.addr.page());
-        if bytes.end - bytes.start > PAGE {
-            self.habits.unseen(block.object, own.start - first..own.end - first);
-        }
         let bytes = clip(&block.bytes(), &bytes);
         for part in [bytes.start..bytes.end.min(page.start.max(bytes.start)), bytes.start.max(page.end)..bytes.end] {
             self.hidden(block, part, &mut emit);
