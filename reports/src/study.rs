@@ -68,6 +68,9 @@ pub struct Recording {
     /// How the touches of blocks are known; `None` in studies of older versions.
     #[serde(default)]
     pub touches: Option<Touches>,
+    /// Time-averaged absolute difference of the resident set between `measured` and `recorded`.
+    #[serde(default)]
+    pub curves_apart_bytes: Option<u64>,
     /// All processes of the recording.
     pub processes: Vec<ProcessRow>,
     /// What the reader must know: what was not recorded, assumed or carried over; full sentences.

@@ -147,6 +147,7 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         lost: lost(census),
         set_aside: facts.books.set_aside.iter().map(|(reason, count)| named(reason, *count)).collect(),
         touches: Some(touches(facts)),
+        curves_apart_bytes: facts.apart.map(|bytes| bytes.0),
         processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
         notes: notes(census, &process, facts, outcomes).into_iter().chain(remarks).collect(),
     }

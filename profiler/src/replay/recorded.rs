@@ -18,6 +18,7 @@ pub struct Recording {
     blocks: Blocks,
     recorded: Meter,
     measured: Meter,
+    apart: Apart,
     /// Whether the kernel's counters were seen at all.
     counted: bool,
     rss: Bytes,
@@ -26,6 +27,28 @@ pub struct Recording {
     events: u64,
     /// Where blocks lay, until it is taken; `None` where nobody asks.
     placed: Option<Vec<Placed>>,
+}
+
+/// How far two curves are from each other.
+#[derive(Default)]
+struct Apart {
+    /// Bytes × ns.
+    area: u128,
+    now: Bytes,
+    time: Nanos,
+}
+
+impl Apart {
+    /// What the curves are from this time on.
+    fn since(&mut self, time: Nanos, one: Bytes, other: Bytes) {
+        self.area += u128::from(self.now.0) * u128::from(time.saturating_sub(self.time).0);
+        (self.now, self.time) = (Bytes(one.0.abs_diff(other.0)), time);
+    }
+
+    /// Averaged over the time.
+    fn mean(&self) -> Bytes {
+        Bytes((self.area / u128::from(self.time.0.max(1))) as u64)
+    }
 }
 
 /// What a recording says about the process, whatever the policy.
@@ -43,6 +66,8 @@ pub struct Facts {
     pub books: Books,
     /// Bytes of blocks by how their touch is known.
     pub touches: Touches,
+    /// Time-averaged absolute difference of the resident sets, recorded and measured; `None` where nothing was measured.
+    pub apart: Option<Bytes>,
     /// Pages that `MAP_POPULATE` made resident: counted in `ru_minflt`, but by no fault event.
     pub populated: u64,
     /// Minor faults that are the recorder's: the kernel counts them with the process's.
@@ -61,6 +86,7 @@ impl Recording {
             blocks: Blocks::default(),
             recorded: Meter::default(),
             measured: Meter::default(),
+            apart: Apart::default(),
             counted: false,
             rss: Bytes(0),
             faults: 0,
@@ -125,6 +151,7 @@ impl Recording {
             lifetimes: self.blocks.lifetime_classes(),
             books,
             touches: self.lifter.touches(),
+            apart: self.counted.then(|| self.apart.mean()),
             populated: counters.populated,
             recorders_faults: self.lifter.recorders_own(),
             strays: counters.strays,
@@ -165,6 +192,7 @@ impl Recording {
         let (counters, mapped) = (*placement.space().counters(0), placement.space().mapped());
         self.recorded.high(resident(anon_peak), placement.space().mapped_peak());
         let (minor_faults, returned) = (counters.minor_faults, counters.returned);
+        self.apart.since(time, resident(counters.anon), self.rss);
         self.recorded.sample(Point { time, rss: resident(counters.anon), live, mapped, minor_faults, returned });
         if measured {
             self.measured.sample(Point { time, rss: self.rss, live, mapped, minor_faults: self.faults, returned: Bytes(0) });

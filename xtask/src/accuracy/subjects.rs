@@ -32,13 +32,18 @@ impl Subject {
 pub(super) fn of_the_page_model(folder: &Path) -> Result<Vec<Subject>, String> {
     let source = write(folder, "big.c", &functions(400))?;
     let object = folder.join("big.o").display().to_string();
-    Ok(vec![
+    let named = ["python3 on malloc", "sqlite3, table and index", "cc1 -O2"];
+    let mut subjects = vec![
         Subject::new("python3, json strings", &[PYTHON, "-c", "import json; d=[json.dumps({'k':i}) for i in range(300000)]"]),
         python(),
         sqlite(folder)?,
         Subject { process: Some("cc1"), ..Subject::new("gcc -O2: cc1", &["gcc", "-O2", "-c", "-o", &object, &source]) },
-        redis()?,
-    ])
+    ];
+    // Those that are also really run with settings, but for the ones above under other names.
+    subjects.extend(with_one_thread(folder)?.into_iter().filter(|subject| !named.contains(&subject.name)));
+    subjects.extend(with_threads(folder)?.into_iter().filter(|subject| subject.name.starts_with("sort")));
+    subjects.extend([convert(folder)?, redis()?]);
+    Ok(subjects)
 }
 
 /// Programs that are really run with other allocators.
@@ -184,6 +189,17 @@ fn commits() -> String {
         }
     }
     text
+}
+
+/// An image with something in it, for ImageMagick's convert.
+fn convert(folder: &Path) -> Result<Subject, String> {
+    let pixel = |at: u32| format!("{} {} {}\n", at % 251, at / 640 % 256, at.wrapping_mul(2_654_435_761) >> 24);
+    let image = write(folder, "image.ppm", &format!("P3 640 480 255\n{}", (0..640 * 480).map(pixel).collect::<String>()))?;
+    let words = ["/usr/bin/convert", &image, "-resize", "1200x900", "-blur", "0x3", "-quality", "80", "jpg:/dev/null"];
+    Ok(Subject {
+        environment: vec![("OMP_NUM_THREADS", "1"), ("MAGICK_THREAD_LIMIT", "1")],
+        ..Subject::new("convert, resize and blur", &words)
+    })
 }
 
 fn redis() -> Result<Subject, String> {
