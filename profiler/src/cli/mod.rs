@@ -13,6 +13,7 @@ mod record;
 mod replay;
 mod run;
 mod study;
+mod what_if;
 
 use std::process::ExitCode;
 

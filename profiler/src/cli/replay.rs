@@ -9,6 +9,7 @@ use reports::study::Study;
 
 use super::census::Census;
 use super::progress::Talk;
+use super::what_if::{OtherModes, recorded_in};
 use super::{output, study};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::ProcessId;
@@ -78,7 +79,7 @@ pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
         given => given.iter().map(String::as_str).collect(),
     };
     let parsed = specs.into_iter().map(Policy::parse).collect::<Result<Vec<_>>>()?;
-    Ok(parsed.into_iter().filter(|policy| !policy.is_recorded()).collect())
+    Ok(parsed.into_iter().filter(|policy| !policy.is_what_happened()).collect())
 }
 
 /// Replays the trace, writes the report into `folder` and prints the result.
@@ -159,7 +160,10 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
 pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_up: LineUp, talk: Talk) -> Result<Replayed> {
     let LineUp { policies, checked, loaded, remarks } = line_up;
-    let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
+    let mut other_modes = OtherModes::of(&policies, selected, machine);
+    let models = policies.iter().filter(|policy| !policy.is_recorded());
+    let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
+    let modes: Vec<thp::Mode> = models.map(|policy| policy.thp().unwrap_or(machine)).collect();
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");
     std::thread::scope(|scope| {
@@ -175,26 +179,39 @@ pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_
             recording.note_placed();
         }
         let mut ops = Vec::with_capacity(CHUNK);
-        let hand_over = |ops: &mut Vec<Op>, mut placed: Vec<Placed>| {
+        let hand_over = |ops: &mut Vec<Op>, mut placed: Vec<Placed>, others: &mut OtherModes| {
             let ops: Arc<[Op]> = ops.drain(..).collect();
-            // Only the first compares. A worker that has died is found when it is joined.
-            lines.iter().for_each(|line| line.send((ops.clone(), std::mem::take(&mut placed))).unwrap_or_default());
+            let others = others.take();
+            for (line, mode) in lines.iter().zip(&modes) {
+                let ops = others.iter().find(|(other, _)| other == mode).map_or(&ops, |(_, ops)| ops);
+                // Only the first compares. A worker that has died is found when it is joined.
+                line.send((ops.clone(), std::mem::take(&mut placed))).unwrap_or_default();
+            }
         };
         while let Some(batch) = reader.next_batch() {
             for event in batch {
+                let first = ops.len();
                 recording.feed(event, &mut ops);
+                other_modes.feed(event, &ops[first..]);
                 if ops.len() >= CHUNK {
-                    hand_over(&mut ops, recording.take_placed());
+                    hand_over(&mut ops, recording.take_placed(), &mut other_modes);
                 }
             }
             bar.set_position(reader.bytes_read());
         }
         let placed = recording.take_placed();
+        let first = ops.len();
         let facts = recording.finish(&mut ops);
-        hand_over(&mut ops, placed);
+        let recorded = other_modes.finish(&ops[first..]);
+        hand_over(&mut ops, placed, &mut other_modes);
         drop(lines);
         bar.finish_and_clear();
-        let outcomes = workers.into_iter().map(join).collect::<Result<Vec<_>>>()?;
+        let mut modelled = workers.into_iter().map(join);
+        let outcome = |policy: &Policy| match policy.thp().filter(|_| policy.is_recorded()) {
+            Some(mode) => Ok(recorded_in(mode, &recorded, &facts, policy)),
+            None => modelled.next().unwrap_or_else(|| Err(Error::new(Kind::Failed, "a policy was not replayed"))),
+        };
+        let outcomes = policies.iter().map(outcome).collect::<Result<Vec<_>>>()?;
         Ok(Replayed { facts, outcomes, checked, remarks })
     })
 }

@@ -158,7 +158,7 @@ impl Placement {
             if implied {
                 this.space.unmap(addr, call.len);
             }
-            this.space.map_at(addr, call.len, call.prot, call.backing());
+            call.map(&mut this.space, addr);
             let made = if call.is_closed() { Made::Reserved } else { Made::Usual };
             this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
