@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let talk = Talk::new(args.quiet);
     let census = Census::take(&args.trace, talk)?;
     let selected = census.select(args.process.as_deref())?;
-    let replayed = replay::drive(&args.trace, selected, replay::machine(&census), LineUp::default(), talk)?;
+    let replayed = replay::drive(&args.trace, &census, selected, LineUp::default(), talk)?;
     let study = study::build(&census, selected, replayed);
     if args.json {
         let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;

@@ -92,7 +92,7 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
     let selected = census.select(choice.process.as_deref())?;
     let line_up = ran(&census, selected).line_up(policies.to_vec())?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
-    let replayed = drive(trace, selected, machine(&census), line_up, talk)?;
+    let replayed = drive(trace, &census, selected, line_up, talk)?;
     let study = study::build(&census, selected, replayed);
     publish(&study, folder, choice.json, choice.explain, talk)
 }
@@ -158,9 +158,10 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
-pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_up: LineUp, talk: Talk) -> Result<Replayed> {
+pub(super) fn drive(trace: &Path, census: &Census, selected: ProcessId, line_up: LineUp, talk: Talk) -> Result<Replayed> {
+    let machine = machine(census);
     let LineUp { policies, checked, loaded, remarks } = line_up;
-    let mut other_modes = OtherModes::of(&policies, selected, machine);
+    let mut other_modes = OtherModes::of(&policies, machine, |mode| Recording::new(selected, mode).at_cost(census.cost));
     let models = policies.iter().filter(|policy| !policy.is_recorded());
     let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
     let modes: Vec<thp::Mode> = models.map(|policy| policy.thp().unwrap_or(machine)).collect();
@@ -174,7 +175,7 @@ pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_
                 (line, scope.spawn(move || work(run, &incoming)))
             })
             .unzip();
-        let mut recording = Recording::new(selected, machine);
+        let mut recording = Recording::new(selected, machine).at_cost(census.cost);
         if checked {
             recording.note_placed();
         }

@@ -13,7 +13,7 @@ use crate::replay::outcome::{Outcome, Readings};
 use crate::replay::placements::Placements;
 use crate::replay::recorded::Facts;
 use crate::trace::manifest::{Mode, Process};
-use crate::units::Bytes;
+use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
 use crate::workload::Touches;
 
@@ -208,6 +208,14 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
         ));
     }
     notes.extend(unseen(&facts.touches));
+    if census.cost.alloc.0 > 0 {
+        let micros = |time: Nanos| time.0 as f64 / 1000.0;
+        notes.push(format!(
+            "Recording made a call for memory about {:.2} µs and a free {:.2} µs longer (the shortest gaps between calls): that is taken off all times.",
+            micros(census.cost.alloc),
+            micros(census.cost.free)
+        ));
+    }
     let books = &facts.books;
     if let Some(failed) =
         books.set_aside.get(crate::workload::FAILED).filter(|_| outcomes.iter().any(|outcome| outcome.placements.is_some()))

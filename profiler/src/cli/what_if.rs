@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Event, ProcessId};
+use crate::event::Event;
 use crate::replay::outcome::Outcome;
 use crate::replay::policy::Policy;
 use crate::replay::recorded::{Facts, Recording};
@@ -29,11 +29,11 @@ fn is_carried(op: &&Op) -> bool {
 
 impl OtherModes {
     /// Those of the policies.
-    pub(super) fn of(policies: &[Policy], selected: ProcessId, machine: thp::Mode) -> OtherModes {
+    pub(super) fn of(policies: &[Policy], machine: thp::Mode, recording: impl Fn(thp::Mode) -> Recording) -> OtherModes {
         let mut modes: Vec<thp::Mode> = policies.iter().filter_map(Policy::thp).filter(|mode| *mode != machine).collect();
         modes.sort_unstable_by_key(|mode| *mode as u8);
         modes.dedup();
-        let other = |mode| OtherMode { mode, recording: Recording::new(selected, mode), ops: Vec::new(), own: Vec::new() };
+        let other = |mode| OtherMode { mode, recording: recording(mode), ops: Vec::new(), own: Vec::new() };
         OtherModes(modes.into_iter().map(other).collect())
     }
 

@@ -10,7 +10,7 @@ use crate::event::{Event, ProcessId, What};
 use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
-use crate::workload::{Action, Books, Lifter, Op, Touches};
+use crate::workload::{Action, Books, Lifter, Op, ProbeCost, Touches};
 
 /// A recording while it is read.
 pub struct Recording {
@@ -74,7 +74,7 @@ pub struct Facts {
     pub recorders_faults: u64,
     /// Touches that met nothing that could be touched.
     pub strays: u64,
-    /// Length of the process's part of the recording, without the pauses that the recorder made.
+    /// Length of the process's part of the recording, without the pauses that the recorder made and the cost of its probes.
     pub duration: Nanos,
 }
 
@@ -93,6 +93,12 @@ impl Recording {
             events: 0,
             placed: None,
         }
+    }
+
+    /// With probes that cost this much, which is taken off the clock.
+    #[must_use]
+    pub fn at_cost(self, cost: ProbeCost) -> Recording {
+        Recording { lifter: self.lifter.at_cost(cost), ..self }
     }
 
     /// Notes where blocks lay, for [`take_placed`](Self::take_placed).

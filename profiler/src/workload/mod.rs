@@ -5,7 +5,7 @@
 //! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
 //! mapping     a call that mapped memory
-//! clock       the process's own time, without the pauses that the recorder made
+//! clock       the process's own time, without the pauses that the recorder made and what its probes cost, which probes estimates
 //! live        recorded address → object; races between threads
 //! recorder    what the recorder itself did to the process's memory
 //! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
@@ -30,6 +30,7 @@ mod live;
 mod mapping;
 mod placement;
 mod plausible;
+mod probes;
 mod process;
 mod recorder;
 mod regions;
@@ -41,6 +42,7 @@ mod touch;
 pub use books::{Books, FAILED};
 pub use lift::Lifter;
 pub use placement::Placement;
+pub use probes::{Gaps, ProbeCost};
 pub use regions::Owner;
 pub use touch::Touches;
 
@@ -67,7 +69,7 @@ pub enum Evidence {
 /// One step of the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
-    /// Since the process began to be recorded, without the pauses that the recorder made; never decreases.
+    /// Since the process began to be recorded, without the pauses that the recorder made and the cost of its probes; never decreases.
     pub time: Nanos,
     /// What is done.
     pub action: Action,

@@ -10,6 +10,7 @@ use super::live::{Live, Object};
 use super::mapping::Mapping;
 use super::placement::Placement;
 use super::plausible::plausible;
+use super::probes::ProbeCost;
 use super::recorder::Recorder;
 use super::regions::Owner;
 use super::threads::Threads;
@@ -38,14 +39,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(placement: Placement, origin: Nanos) -> Process {
+    pub(super) fn new(placement: Placement, origin: Nanos, cost: ProbeCost) -> Process {
         Process {
             placement,
             live: Live::default(),
             threads: Threads::default(),
             inference: Inference::default(),
             books: Books::default(),
-            clock: Clock::starting_at(origin),
+            clock: Clock::starting_at(origin, cost),
             recorder: Recorder::default(),
             file: Pages(0),
             shmem: Pages(0),
@@ -58,7 +59,7 @@ impl Process {
         let (placement, brought) = self.placement.fork();
         let mut live = self.live.clone();
         live.inherit();
-        Process { live, brought, recorder: self.recorder.fork(), ..Process::new(placement, time) }
+        Process { live, brought, recorder: self.recorder.fork(), ..Process::new(placement, time, self.clock.cost()) }
     }
 
     pub(super) fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
