@@ -15,7 +15,7 @@ use crate::replay::recorded::Facts;
 use crate::trace::manifest::{Mode, Process};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
-use crate::workload::Touches;
+use crate::workload::{FREE_INHERITED, FREE_UNKNOWN, Touches};
 
 /// The study of one process.
 pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
@@ -26,7 +26,7 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
         outcomes.iter_mut().chain([&mut facts.recorded]).for_each(|outcome| without_major(outcome, major));
     }
     let by = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded).clone();
-    bands::widen(&mut outcomes, &measured, &by);
+    bands::widen(&mut outcomes, &measured, &by, facts.older);
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
@@ -222,6 +222,14 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
     {
         notes.push(format!(
             "{failed} calls failed, most of them calls for memory: models do not repeat them, nor the system calls that they cost."
+        ));
+    }
+    if facts.older.0 > 0 {
+        let unknown = [FREE_UNKNOWN, FREE_INHERITED].iter().filter_map(|reason| books.set_aside.get(reason)).sum::<u64>();
+        notes.push(format!(
+            "{:.1} MiB of the heap are older than the recording. Every policy carries them, because nobody knows what is in them ({unknown} frees were of \
+             blocks in there): the lowest readings are lower by so much, as if all of it had been room for new blocks.",
+            facts.older.0 as f64 / 1_048_576.0
         ));
     }
     if books.implicitly_freed > 0 {

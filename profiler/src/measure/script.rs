@@ -59,6 +59,7 @@ mod kind {
     pub(super) const THREAD_END: u8 = 11;
     pub(super) const END: u8 = 12;
     pub(super) const BREAK: u8 = 13;
+    pub(super) const MAP: u8 = 14;
 }
 
 const EVIDENCE: [Evidence; 4] = [Evidence::Seen, Evidence::Inferred, Evidence::Assumed, Evidence::Possible];
@@ -76,6 +77,7 @@ pub fn encode(op: &Op) -> [u8; RECORD] {
         Action::Realloc { id, tid, size } => (size.0, tid.into(), last(kind::REALLOC, 0, 0, id)),
         Action::Free { id, tid } => (0, tid.into(), last(kind::FREE, 0, 0, id)),
         Action::Break { within } => (within.into(), 0, last(kind::BREAK, 0, 0, 0)),
+        Action::Map { within } => (within.into(), 0, last(kind::MAP, 0, 0, 0)),
         Action::Sbrk { delta } => (delta as u64, 0, last(kind::SBRK, 0, 0, 0)),
         Action::Trim { tid, pad } => (pad.0, tid.into(), last(kind::TRIM, 0, 0, 0)),
         Action::Configure { tid, parameter, value } => (halves(parameter as u32, value as u32), tid.into(), last(kind::CONFIGURE, 0, 0, 0)),
@@ -107,6 +109,7 @@ pub fn decode(bytes: &[u8; RECORD]) -> Option<Op> {
         kind::REALLOC => Action::Realloc { id, tid, size: Bytes(a) },
         kind::FREE => Action::Free { id, tid },
         kind::BREAK => Action::Break { within: low },
+        kind::MAP => Action::Map { within: low },
         kind::SBRK => Action::Sbrk { delta: a as i64 },
         kind::TRIM => Action::Trim { tid, pad: Bytes(a) },
         kind::CONFIGURE => Action::Configure { tid, parameter: low as i32, value: high as i32 },

@@ -10,6 +10,7 @@ fn action() -> impl Strategy<Value = Action> {
         (any::<u32>(), tid, any::<u64>()).prop_map(|(id, tid, size)| Action::Realloc { id, tid, size: Bytes(size) }),
         (any::<u32>(), tid).prop_map(|(id, tid)| Action::Free { id, tid }),
         any::<u32>().prop_map(|within| Action::Break { within }),
+        any::<u32>().prop_map(|within| Action::Map { within }),
         any::<i64>().prop_map(|delta| Action::Sbrk { delta }),
         (tid, any::<u64>()).prop_map(|(tid, pad)| Action::Trim { tid, pad: Bytes(pad) }),
         (tid, any::<[i32; 2]>()).prop_map(|(tid, [parameter, value])| Action::Configure { tid, parameter, value }),

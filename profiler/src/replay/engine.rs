@@ -126,6 +126,7 @@ impl Run {
             Action::Free { id, tid } => self.free(id, tid),
             Action::Touch { id, from, len, access, evidence } => self.touch(id, from, len, access, evidence),
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
+            Action::Map { within } => self.kernel.begin_mappings(Bytes(within.into())),
             Action::Resident { .. } | Action::Mapping { .. } => self.carried.take(action),
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),

@@ -66,6 +66,8 @@ pub struct Facts {
     pub books: Books,
     /// Bytes of blocks by how their touch is known.
     pub touches: Touches,
+    /// Resident memory of the allocator that is older than the recording: every policy carries it, and nobody knows what is in it.
+    pub older: Bytes,
     /// Time-averaged absolute difference of the resident sets, recorded and measured; `None` where nothing was measured.
     pub apart: Option<Bytes>,
     /// Pages that `MAP_POPULATE` made resident: counted in `ru_minflt`, but by no fault event.
@@ -157,6 +159,7 @@ impl Recording {
             lifetimes: self.blocks.lifetime_classes(),
             books,
             touches: self.lifter.touches(),
+            older: self.lifter.placement().map_or(Bytes(0), |placement| placement.older_heap().bytes()),
             apart: self.counted.then(|| self.apart.mean()),
             populated: counters.populated,
             recorders_faults: self.lifter.recorders_own(),

@@ -52,8 +52,8 @@ pub(super) fn carried_calls(actions: &[Action], wanted: Syscall) -> i64 {
 }
 
 pub(super) fn heap_ops(actions: &[Action]) -> Vec<Action> {
-    use Action::{Break, End, Mapping, Resident};
-    actions.iter().filter(|action| !matches!(action, Resident { .. } | Mapping { .. } | Break { .. } | End)).copied().collect()
+    use Action::{Break, End, Map, Mapping, Resident};
+    actions.iter().filter(|action| !matches!(action, Resident { .. } | Mapping { .. } | Break { .. } | Map { .. } | End)).copied().collect()
 }
 
 pub(super) fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {

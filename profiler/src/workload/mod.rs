@@ -4,6 +4,7 @@
 //! lift        Event* → Op*: follows the selected process, and its ancestors until it begins
 //! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
+//! older       what the allocator held before the recording began
 //! mapping     a call that mapped memory
 //! clock       the process's own time, without the pauses that the recorder made and what its probes cost, which probes estimates
 //! live        recorded address → object; races between threads
@@ -28,6 +29,7 @@ mod habits;
 mod lift;
 mod live;
 mod mapping;
+mod older;
 mod placement;
 mod plausible;
 mod probes;
@@ -39,7 +41,7 @@ pub(crate) mod script;
 mod threads;
 mod touch;
 
-pub use books::{Books, FAILED};
+pub use books::{Books, FAILED, FREE_INHERITED, FREE_UNKNOWN};
 pub use lift::Lifter;
 pub use placement::Placement;
 pub use probes::{Gaps, ProbeCost};
@@ -112,6 +114,11 @@ pub enum Action {
     /// The break was asked for the first time.
     Break {
         /// Bytes between the start of a huge page and where the break begins: which parts of it can become huge.
+        within: u32,
+    },
+    /// The allocator mapped for the first time.
+    Map {
+        /// Bytes between the start of a huge page and where the mapping ends: later ones follow below it, and it decides which parts of them become huge.
         within: u32,
     },
     /// The program itself moved the break: no call of the allocator, which finds it elsewhere the next time it looks.

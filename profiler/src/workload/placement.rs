@@ -22,10 +22,10 @@ use std::ops::Range;
 pub struct Placement {
     space: AddressSpace,
     calls: Calls,
-    regions: Regions,
+    pub(super) regions: Regions,
     /// Pages that were resident before this process was recorded (attach, fork). Where the allocator holds them they are carried too:
     /// no policy can know what is in them.
-    older: PageStates,
+    pub(super) older: PageStates,
 }
 
 impl Placement {

@@ -19,8 +19,10 @@ use super::{Action, Op};
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::Syscall;
-use crate::vm::kernel::HUGE;
 use crate::vm::space::Touched;
+
+#[path = "calls.rs"]
+mod calls;
 
 /// One process while it is followed.
 pub(super) struct Process {
@@ -35,6 +37,8 @@ pub(super) struct Process {
     pub(super) shmem: Pages,
     /// What must come before the next operation: memory brought along at fork.
     brought: Carried,
+    /// The allocator has made a mapping.
+    has_mapped: bool,
     pub(super) ended: bool,
 }
 
@@ -51,6 +55,7 @@ impl Process {
             file: Pages(0),
             shmem: Pages(0),
             brought: Carried::default(),
+            has_mapped: false,
             ended: false,
         }
     }
@@ -141,45 +146,6 @@ impl Process {
             What::Brk { got, .. } => self.brk(got, event, freeing, out),
             _ => self.system_call(event, freeing, out),
         }
-    }
-
-    fn system_call(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
-        let (in_heap, now, place) = (event.in_heap, event.time, &mut self.placement);
-        let (owner, carried) = match event.what {
-            What::Mmap { len, prot, flags, file, result: Ok(addr), .. } => {
-                let call = Mapping { len, prot, flags, file };
-                place.mmap(addr, &call, in_heap || freeing && call.reserves(), now)
-            }
-            What::Munmap { addr, len, entered, errno: 0 } => place.munmap(addr, len, entered, in_heap),
-            What::Mremap { addr, len, new_len, result: Ok(to), .. } => place.mremap(addr, len, to, new_len, in_heap, now),
-            What::Madvise { addr, len, advice, errno: 0 } => place.madvise(addr, len, advice, in_heap),
-            What::Mprotect { addr, len, prot, errno: 0 } => place.mprotect(addr, len, prot, in_heap),
-            What::Mmap { .. } => place.called(Syscall::Mmap, in_heap),
-            What::Munmap { .. } => place.called(Syscall::Munmap, in_heap),
-            What::Mremap { .. } => place.called(Syscall::Mremap, in_heap),
-            What::Madvise { .. } => place.called(Syscall::Madvise, in_heap),
-            What::Mprotect { .. } => place.called(Syscall::Mprotect, in_heap),
-            _ => unreachable!("every other kind of event has its own arm in `lift`"),
-        };
-        self.carry(carried, out);
-        if owner == Owner::Allocator { Fate::SetAside(OWN_CALL) } else { Fate::Carried }
-    }
-
-    /// The break is the allocator's when it moves inside a call, or downwards where `free` may still be at work.
-    fn brk(&mut self, got: Addr, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
-        if self.placement.space().break_area().is_none() {
-            self.emit(Action::Break { within: (got.0 % HUGE) as u32 }, out);
-        }
-        let (owner, carried, delta) = self.placement.brk(got, event.in_heap, freeing, event.time);
-        self.carry(carried, out);
-        if owner == Owner::Allocator {
-            return Fate::SetAside(OWN_CALL);
-        }
-        if delta == 0 {
-            return Fate::Carried;
-        }
-        self.emit(Action::Sbrk { delta }, out);
-        Fate::Lifted
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of one event")]

@@ -92,7 +92,7 @@ fn apply(run: &Run, me: &Thread, action: Action) {
         // SAFETY: any numbers will do.
         Action::Configure { parameter, value, .. } => _ = run.library(me, || unsafe { libc::mallopt(parameter, value) }),
         Action::Fork => run.aside(|| fork(run)),
-        Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
+        Action::Map { .. } | Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
     }
 }
 
