@@ -13,7 +13,7 @@ fn help_lists_the_commands() {
     let said = said(&mut heapcast(&["--help"])).exits(0);
     assert!(said.err.is_empty());
     let commands: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
-    for command in ["run", "record", "replay", "measure", "inspect", "policies", "doctor"] {
+    for command in ["run", "record", "replay", "measure", "diff", "check", "inspect", "policies", "doctor"] {
         assert!(commands.contains(&command), "{command}: {commands:?}");
         let help = crate::support::said(&mut heapcast(&[command, "--help"])).exits(0);
         assert!(help.out.contains("Usage: heapcast"), "{command}: {}", help.out);
@@ -55,6 +55,10 @@ fn policies_are_listed_and_described() {
         let one = said(&mut heapcast(&["policies", name])).exits(0);
         assert!(one.out.starts_with(name), "{}", one.out);
     }
+    let json = said(&mut heapcast(&["policies", "jemalloc", "--json"])).exits(0).out;
+    let models: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let knobs = models[0]["tunables"].as_array().expect("settings").iter().map(|tunable| &tunable["knobs"][0]["key"]);
+    assert!(knobs.into_iter().any(|key| key == "dirty_decay_ms"), "{json}");
     let unknown = said(&mut heapcast(&["policies", "nothing-like-it"])).exits(2);
     assert!(unknown.out.is_empty() && unknown.err.contains("brk-only"), "{}", unknown.err);
 }
@@ -91,6 +95,9 @@ fn inspect_counts() {
         assert!(rows.iter().any(|found| found == &row), "{row:?}: {}", said.out);
     }
     assert!(said.out.contains("glibc") && said.out.contains("requested size") && said.out.contains("lifetime"));
+    for claim in ["The program break: ", "never touched", "The kernel cleared ", " by munmap, ", "glibc between heap and mappings: "] {
+        assert!(said.out.contains(claim), "{claim}: {}", said.out);
+    }
 }
 
 #[test]

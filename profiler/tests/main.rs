@@ -5,9 +5,11 @@
 //! - `cli`: what a person or a script sees of the command line;
 //! - `differential`: the models of glibc's malloc and of other allocators against the real ones, operation by operation;
 //! - `measure`: the real libraries, driven by stored and by fresh recordings;
+//! - `compare`: `diff` and `check`;
 //! - `golden`: stored traces give the stored reports.
 
 mod cli;
+mod compare;
 mod differential;
 mod golden;
 mod live;

@@ -7,7 +7,7 @@ use crate::study::Study;
 use crate::tables::{TABLES, Unit, Values};
 use crate::words;
 
-/// Hues of the palette in `page.css`; hue 0 is the text colour, kept for the two rows that are no model.
+/// Hues of the palette in `page/base.css`; hue 0 is the text colour, kept for the two rows that are no model.
 const HUES: usize = 7;
 /// Dash patterns in CSS pixels; the first is a solid line. Seven hues times four dashes keep 28 models apart.
 const DASHES: [&[u8]; 4] = [&[], &[8, 4], &[2, 3], &[10, 3, 2, 3]];

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_empty_study_has_headers() {
-        for table in &crate::tables::TABLES {
+        for table in crate::tables::TABLES {
             assert_eq!(lines(table.name, &Study::default()).len(), 1, "{}", table.name);
         }
     }

@@ -1,5 +1,6 @@
 //! The page: one file, nothing from outside, readable without its script. Everything that came from the outside is escaped by the template.
 
+mod assets;
 mod distribution;
 mod held;
 mod summary;
@@ -21,12 +22,8 @@ pub fn page(study: &Study) -> Result<String, Box<dyn std::error::Error + Send + 
 }
 
 #[derive(Template)]
-#[template(path = "page.html")]
+#[template(path = "page/page.html")]
 struct Page<'a> {
-    css: &'static str,
-    chart_css: &'static str,
-    chart_script: &'static str,
-    script: &'static str,
     data: String,
     version: &'a str,
     program: &'a str,
@@ -263,10 +260,6 @@ impl<'a> Page<'a> {
         let check = SelfCheck::of(study);
         let recording = &study.recording;
         Page {
-            css: include_str!("page.css"),
-            chart_css: include_str!("../vendor/uplot/uPlot.min.css"),
-            chart_script: include_str!("../vendor/uplot/uPlot.iife.min.js"),
-            script: include_str!("page.js"),
             data,
             version: &study.heapcast,
             program: reading::program(study),

@@ -4,9 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::described;
+
 /// Version of `study.json`; raised when a field changes its meaning or disappears.
 pub const STUDY_VERSION: u32 = 1;
 
+described! {
 /// Everything a report is made from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Study {
@@ -238,4 +241,5 @@ pub struct LifetimeRow {
     pub count: u64,
     /// Their requested bytes.
     pub total_bytes: u64,
+}
 }

@@ -21,7 +21,7 @@ fn headers_are_the_contract() {
 
 #[test]
 fn every_column_says_what_it_is() {
-    for table in &TABLES {
+    for table in TABLES {
         for column in table.columns {
             assert!(column.doc.ends_with('.'), "{}.{}", table.name, column.name);
         }

@@ -3,24 +3,8 @@
 use crate::reading::{self, SelfCheck};
 use crate::study::{PolicyResult, Study};
 use crate::tables::{self, Unit};
+use crate::text::{self, Column, NARROWEST, cut, line, printable, wrapped};
 use crate::words::{self, UNKNOWN};
-
-/// Below this a table is not readable; narrower terminals wrap it themselves.
-const NARROWEST: usize = 40;
-const GAP: &str = "  ";
-
-/// One column: heading, its cells, and how soon it goes when the terminal is narrow (0 stays).
-struct Column {
-    heading: String,
-    cells: Vec<String>,
-    dispensable: u8,
-}
-
-impl Column {
-    fn width(&self) -> usize {
-        self.cells.iter().chain([&self.heading]).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    }
-}
 
 /// The study for a terminal of `width` columns: self-check, losses, table, notes. Ends with a newline.
 pub fn terminal(study: &Study, width: usize) -> String {
@@ -32,7 +16,7 @@ pub fn terminal(study: &Study, width: usize) -> String {
         out += &wrapped(&format!("LOST: {losses}"), width);
     }
     out.push('\n');
-    out += &table(study, &check, width);
+    out += &text::table(columns(study, &check), width);
     if !study.recording.notes.is_empty() {
         out.push('\n');
     }
@@ -76,46 +60,6 @@ fn heading(study: &Study) -> String {
     let facts = facts.map(|fact| format!(", {}", printable(fact))).collect::<String>();
     let name = printable(reading::program(study));
     format!("{name}, pid {}, {}{facts}: {}", recording.pid, words::duration(recording.duration_ns), printable(&what))
-}
-
-/// Outside text may hold escape sequences that would drive the reader's terminal.
-fn printable(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-fn table(study: &Study, check: &SelfCheck, width: usize) -> String {
-    let mut columns = columns(study, check);
-    while total_width(&columns) > width {
-        let least = columns.iter().map(|column| column.dispensable).max().unwrap_or(0);
-        if least == 0 {
-            break;
-        }
-        columns.retain(|column| column.dispensable != least);
-    }
-    let spare = width.saturating_sub(total_width(&columns) - columns[0].width()).max(12);
-    for cell in &mut columns[0].cells {
-        *cell = cut(cell, spare);
-    }
-    let rows = (0..study.policies.len()).map(|row| line(&columns, |column| &column.cells[row]));
-    std::iter::once(line(&columns, |column| &column.heading)).chain(rows).collect()
-}
-
-fn total_width(columns: &[Column]) -> usize {
-    columns.iter().map(Column::width).sum::<usize>() + GAP.len() * (columns.len() - 1)
-}
-
-fn line(columns: &[Column], cell: impl Fn(&Column) -> &String) -> String {
-    let mut out = String::new();
-    for (at, column) in columns.iter().enumerate() {
-        let (text, width) = (cell(column), column.width());
-        match at {
-            0 => out += &format!("{text:<width$}"),
-            _ => out += &format!("{GAP}{text:>width$}"),
-        }
-    }
-    out.truncate(out.trim_end().len());
-    out + "\n"
 }
 
 fn columns(study: &Study, check: &SelfCheck) -> Vec<Column> {
@@ -166,34 +110,6 @@ fn spread(row: &PolicyResult) -> String {
         (Some(low), Some(high)) if low != high => words::byte_range(low, high),
         _ => String::new(),
     }
-}
-
-/// The text, or as much as fits with an ellipsis.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Breaks between words so that no line is longer than `width` unless a single word is.
-fn wrapped(text: &str, width: usize) -> String {
-    let mut out = String::new();
-    let mut used = 0;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > width {
-            out.push('\n');
-            used = 0;
-        } else if used > 0 {
-            out.push(' ');
-            used += 1;
-        }
-        out += word;
-        used += length;
-    }
-    out.push('\n');
-    out
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl std::error::Error for WriteError {
 /// Each file appears whole or not at all. Files of these names are replaced: whether they may be is the caller's decision.
 pub fn write(dir: &Path, study: &Study) -> Result<(), WriteError> {
     fs::create_dir_all(dir).map_err(|source| WriteError { path: dir.to_owned(), source })?;
-    for table in &TABLES {
+    for table in TABLES {
         put(dir, &table.file_name(), csv::text(table, study).map_err(io::Error::other))?;
     }
     put(dir, "study.json", serde_json::to_vec(study).map_err(io::Error::other))?;

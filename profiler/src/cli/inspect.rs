@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::census::Census;
 use super::progress::Talk;
-use super::{output, replay, study};
-use crate::error::{Context, Kind, Result};
+use super::{claims, output, replay, study};
+use crate::error::Result;
 use crate::event::ProcessId;
 use crate::replay::ran::LineUp;
 use crate::units::{Bytes, Nanos};
@@ -30,15 +30,20 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let talk = Talk::new(args.quiet);
     let census = Census::take(&args.trace, talk)?;
     let selected = census.select(args.process.as_deref())?;
-    let replayed = replay::drive(&args.trace, &census, selected, LineUp::default(), talk)?;
+    let mut recording = replay::recording(&census, selected);
+    recording.count_claims();
+    let mut replayed = replay::drive(&args.trace, recording, LineUp::default(), talk)?;
+    let claims = replayed.facts.claims.take().unwrap_or_default();
     let study = study::build(&census, selected, replayed);
     if args.json {
-        let text = serde_json::to_string_pretty(&study).context(Kind::Failed, "cannot encode the study")?;
-        return output::print(&(text + "\n"));
+        return output::json(&study);
     }
     let mut text = String::new();
     // Writing into a string cannot fail.
     let _infallible = describe(&mut text, &census, selected, &study);
+    let process = census.manifest.processes.get(selected as usize).cloned().unwrap_or_default();
+    let faults = study.policies.first().and_then(|measured| measured.minor_faults);
+    claims::sentences(&claims, &process, faults).iter().for_each(|sentence| text += &format!("\n{sentence}\n"));
     output::print(&text)
 }
 

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let line_up = replay::ran(&census, selected).line_up(models)?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
     let loaded = line_up.loaded;
-    let mut replayed = replay::drive(&args.trace, &census, selected, line_up, talk)?;
+    let mut replayed = replay::drive(&args.trace, replay::recording(&census, selected), line_up, talk)?;
     let bench = bench(args, &folder, &census, selected, machine, talk)?.in_place_of(loaded);
     let measured = measure(&bench, &choices, if args.paced { Pace::Recorded } else { Pace::Flat }, &mut notes, talk)?;
     replayed.outcomes = side_by_side(replayed.outcomes, measured);

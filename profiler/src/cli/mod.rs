@@ -2,6 +2,9 @@
 
 mod bands;
 mod census;
+mod check;
+mod claims;
+mod diff;
 mod doctor;
 mod inspect;
 mod manifest;
@@ -12,6 +15,7 @@ mod progress;
 mod record;
 mod replay;
 mod run;
+mod studies;
 mod study;
 mod what_if;
 
@@ -39,6 +43,10 @@ enum Command {
     Replay(replay::Args),
     /// Run a trace through the real allocator libraries installed here, beside their models
     Measure(measure::Args),
+    /// Compare two studies or traces: before a change and after it
+    Diff(diff::Args),
+    /// Check a study or trace against limits; the exit code says whether they are kept
+    Check(check::Args),
     /// Show what is in a trace: counts, losses, allocators found, sizes, lifetimes
     Inspect(inspect::Args),
     /// List the allocator models, or the settings of one
@@ -78,6 +86,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Measure(args) => measure::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Doctor(args) => doctor::run(&args),

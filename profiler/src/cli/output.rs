@@ -41,3 +41,12 @@ pub(super) fn print(text: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Prints a result as JSON.
+///
+/// # Errors
+/// `Failed` when it has no JSON, `Output` when stdout cannot be written.
+pub(super) fn json(result: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(result).context(Kind::Failed, "cannot encode the result as JSON")?;
+    print(&(text + "\n"))
+}

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::output;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ModelSpec, REGISTRY};
@@ -10,18 +12,41 @@ use crate::model::{ModelSpec, REGISTRY};
 pub(super) struct Args {
     /// Show one model with all its settings
     name: Option<String>,
+    /// Print the models with all their settings as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let text = match &args.name {
-        None => overview(),
-        Some(name) => {
-            let known = || REGISTRY.iter().map(|spec| spec.id).collect::<Vec<_>>().join(", ");
-            let spec = REGISTRY.iter().find(|spec| spec.id == name);
-            details(spec.ok_or_else(|| Error::new(Kind::Usage, format!("there is no model {name}; there are: {}", known())))?)
-        }
-    };
-    output::print(&text)
+    let named = args.name.as_deref().map(find).transpose()?;
+    if args.json {
+        let models = named.map_or_else(|| REGISTRY.to_vec(), |spec| vec![spec]);
+        return output::json(&models.into_iter().map(described).collect::<Vec<_>>());
+    }
+    output::print(&named.map_or_else(overview, details))
+}
+
+fn find(name: &str) -> Result<&'static ModelSpec> {
+    let known = || REGISTRY.iter().map(|spec| spec.id).collect::<Vec<_>>().join(", ");
+    let unknown = || Error::new(Kind::Usage, format!("there is no model {name}; there are: {}", known()));
+    REGISTRY.iter().copied().find(|spec| spec.id == name).ok_or_else(unknown)
+}
+
+fn described(spec: &ModelSpec) -> serde_json::Value {
+    let tunables = spec.tunables.iter().map(|tunable| {
+        let knobs = tunable.knobs.iter().map(|knob| json!({ "variable": knob.variable, "key": knob.key }));
+        json!({
+            "key": tunable.key,
+            "summary": tunable.doc,
+            "unit": tunable.unit.to_string(),
+            "default": tunable.default,
+            "lowest": tunable.range.0,
+            "highest": tunable.range.1,
+            "knobs": knobs.collect::<Vec<_>>(),
+        })
+    });
+    let tunables: Vec<_> = tunables.collect();
+    json!({ "name": spec.id, "summary": spec.summary, "versions": spec.versions, "tunables": tunables })
 }
 
 fn overview() -> String {

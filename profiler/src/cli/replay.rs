@@ -74,7 +74,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// `Usage` for a SPEC that is not understood.
 pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
-    let specs: Vec<&str> = match choice.policies.as_slice() {
+    parsed(&choice.policies)
+}
+
+/// The same for SPECs from another place.
+pub(super) fn parsed(specs: &[String]) -> Result<Vec<Policy>> {
+    let specs: Vec<&str> = match specs {
         [] => REGISTRY.iter().map(|spec| spec.id).collect(),
         given => given.iter().map(String::as_str).collect(),
     };
@@ -88,13 +93,21 @@ pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
 /// `Trace`, `Output`, `Usage` for a process that is not in the trace.
 pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &Choice) -> Result<()> {
     let talk = Talk::new(choice.quiet);
+    let study = study(trace, policies, choice.process.as_deref(), talk)?;
+    publish(&study, folder, choice.json, choice.explain, talk)
+}
+
+/// Replays the trace against the policies and the allocator that ran.
+///
+/// # Errors
+/// `Trace`, `Usage` for a process that is not in the trace.
+pub(super) fn study(trace: &Path, policies: &[Policy], process: Option<&str>, talk: Talk) -> Result<Study> {
     let census = Census::take(trace, talk)?;
-    let selected = census.select(choice.process.as_deref())?;
+    let selected = census.select(process)?;
     let line_up = ran(&census, selected).line_up(policies.to_vec())?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
-    let replayed = drive(trace, &census, selected, line_up, talk)?;
-    let study = study::build(&census, selected, replayed);
-    publish(&study, folder, choice.json, choice.explain, talk)
+    let replayed = drive(trace, recording(&census, selected), line_up, talk)?;
+    Ok(study::build(&census, selected, replayed))
 }
 
 /// Writes the report into `folder` and prints the result; with `explain` the self-check as well.
@@ -104,8 +117,7 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
 pub(super) fn publish(study: &Study, folder: &Path, json: bool, explain: bool, talk: Talk) -> Result<()> {
     reports::write(folder, study).context(Kind::Output, format!("cannot write the report into {}", folder.display()))?;
     if json {
-        let text = serde_json::to_string_pretty(study).context(Kind::Failed, "cannot encode the study")?;
-        output::print(&(text + "\n"))?;
+        output::json(study)?;
     } else {
         let explanation = if explain { reports::explanation(study, output::width()) } else { String::new() };
         output::print(&(reports::terminal(study, output::width()) + &explanation))?;
@@ -117,6 +129,11 @@ pub(super) fn publish(study: &Study, folder: &Path, json: bool, explain: bool, t
 /// The recorded machine's huge-page mode; where it is not known, the kernel's default.
 pub(super) fn machine(census: &Census) -> thp::Mode {
     census.manifest.host.thp.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default()
+}
+
+/// A process of a trace, to be read: on its machine, with what its probes cost.
+pub(super) fn recording(census: &Census, selected: ProcessId) -> Recording {
+    Recording::new(selected, machine(census)).at_cost(census.cost)
 }
 
 /// The allocator that a process used. Where there are several, libc's is the one that was put out of use.
@@ -158,10 +175,10 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
-pub(super) fn drive(trace: &Path, census: &Census, selected: ProcessId, line_up: LineUp, talk: Talk) -> Result<Replayed> {
-    let machine = machine(census);
+pub(super) fn drive(trace: &Path, mut recording: Recording, line_up: LineUp, talk: Talk) -> Result<Replayed> {
     let LineUp { policies, checked, loaded, remarks } = line_up;
-    let mut other_modes = OtherModes::of(&policies, machine, |mode| Recording::new(selected, mode).at_cost(census.cost));
+    let machine = recording.huge_pages();
+    let mut other_modes = OtherModes::of(&policies, &recording);
     let models = policies.iter().filter(|policy| !policy.is_recorded());
     let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
     let modes: Vec<thp::Mode> = models.map(|policy| policy.thp().unwrap_or(machine)).collect();
@@ -175,7 +192,6 @@ pub(super) fn drive(trace: &Path, census: &Census, selected: ProcessId, line_up:
                 (line, scope.spawn(move || work(run, &incoming)))
             })
             .unzip();
-        let mut recording = Recording::new(selected, machine).at_cost(census.cost);
         if checked {
             recording.note_placed();
         }

@@ -29,11 +29,11 @@ fn is_carried(op: &&Op) -> bool {
 
 impl OtherModes {
     /// Those of the policies.
-    pub(super) fn of(policies: &[Policy], machine: thp::Mode, recording: impl Fn(thp::Mode) -> Recording) -> OtherModes {
-        let mut modes: Vec<thp::Mode> = policies.iter().filter_map(Policy::thp).filter(|mode| *mode != machine).collect();
+    pub(super) fn of(policies: &[Policy], recording: &Recording) -> OtherModes {
+        let mut modes: Vec<thp::Mode> = policies.iter().filter_map(Policy::thp).filter(|mode| *mode != recording.huge_pages()).collect();
         modes.sort_unstable_by_key(|mode| *mode as u8);
         modes.dedup();
-        let other = |mode| OtherMode { mode, recording: recording(mode), ops: Vec::new(), own: Vec::new() };
+        let other = |mode| OtherMode { mode, recording: recording.again_in(mode), ops: Vec::new(), own: Vec::new() };
         OtherModes(modes.into_iter().map(other).collect())
     }
 

@@ -1,5 +1,7 @@
 //! Requested sizes and lifetimes of blocks, in classes.
 
+use super::threads::{ThreadUse, Threads};
+use crate::event::Tid;
 use crate::units::{Bytes, Nanos};
 
 /// Exact classes for 0 … 7 bytes, then four per doubling.
@@ -20,6 +22,10 @@ pub struct SizeClass {
     pub total: Bytes,
     /// Requested bytes live at the moment when all live bytes together peaked.
     pub live_at_peak: Bytes,
+    /// The same at the end.
+    pub live_at_end: Bytes,
+    /// Blocks that were freed before their thread asked for another one.
+    pub temporary: u64,
 }
 
 /// Blocks of one class of lifetimes.
@@ -48,11 +54,20 @@ impl Sum {
     }
 }
 
+/// A live block.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    size: Bytes,
+    born: Nanos,
+    /// The thread that asked for it, by its number in [`Threads`].
+    owner: u32,
+}
+
 /// Follows every block from its request to its end.
 #[derive(Clone, Debug)]
 pub struct Blocks {
-    /// Size and birth of live blocks, by object id.
-    live: Vec<Option<(Bytes, Nanos)>>,
+    /// By object id.
+    live: Vec<Option<Live>>,
     live_bytes: u64,
     peak: u64,
     /// The live bytes stand at their peak, and `at_peak` is not taken yet.
@@ -60,7 +75,9 @@ pub struct Blocks {
     sizes: [Sum; SIZES],
     now: [u64; SIZES],
     at_peak: [u64; SIZES],
+    temporary: [u64; SIZES],
     lifetimes: [Sum; DECADES],
+    threads: Threads,
 }
 
 impl Default for Blocks {
@@ -74,30 +91,40 @@ impl Default for Blocks {
             sizes: [empty; SIZES],
             now: [0; SIZES],
             at_peak: [0; SIZES],
+            temporary: [0; SIZES],
             lifetimes: [empty; DECADES],
+            threads: Threads::default(),
         }
     }
 }
 
 impl Blocks {
     /// A block is born.
-    pub fn alloc(&mut self, id: u32, size: Bytes, time: Nanos) {
+    pub fn alloc(&mut self, id: u32, tid: Tid, size: Bytes, time: Nanos) {
         self.sizes[size_class(size.0)].add(size);
-        self.enter(id, size, time);
+        self.enter(id, tid, size, time);
     }
 
     /// A block is resized: another request, the same life.
-    pub fn realloc(&mut self, id: u32, size: Bytes) {
-        let born = self.leave(id).map_or(Nanos(0), |(_, born)| born);
+    pub fn realloc(&mut self, id: u32, tid: Tid, size: Bytes) {
+        let born = self.leave(id).map_or(Nanos(0), |block| block.born);
         self.sizes[size_class(size.0)].add(size);
-        self.enter(id, size, born);
+        self.enter(id, tid, size, born);
     }
 
     /// A block ends.
-    pub fn free(&mut self, id: u32, time: Nanos) {
-        if let Some((size, born)) = self.leave(id) {
+    pub fn free(&mut self, id: u32, tid: Tid, time: Nanos) {
+        let Some(&Live { owner, .. }) = self.live.get(id as usize).and_then(Option::as_ref) else { return };
+        let temporary = self.threads.free(id, tid, owner);
+        if let Some(Live { size, born, .. }) = self.leave(id) {
+            self.temporary[size_class(size.0)] += u64::from(temporary);
             self.lifetimes[decade(time.saturating_sub(born))].add(size);
         }
+    }
+
+    /// Every thread that asked for a block or freed one, in the order in which they first did.
+    pub fn threads(&self) -> Vec<ThreadUse> {
+        self.threads.rows()
     }
 
     /// Requested bytes of live blocks.
@@ -116,7 +143,9 @@ impl Blocks {
         let row = |class: usize| {
             let (from, to) = size_bounds(class);
             let Sum { count, bytes } = self.sizes[class];
-            SizeClass { from: Bytes(from), to: Bytes(to), count, total: Bytes(bytes), live_at_peak: Bytes(at_peak[class]) }
+            let (live_at_peak, live_at_end) = (Bytes(at_peak[class]), Bytes(self.now[class]));
+            let temporary = self.temporary[class];
+            SizeClass { from: Bytes(from), to: Bytes(to), count, total: Bytes(bytes), live_at_peak, live_at_end, temporary }
         };
         (0..SIZES).filter(|&class| self.sizes[class].count > 0).map(row).collect()
     }
@@ -136,29 +165,33 @@ impl Blocks {
         rows
     }
 
-    fn enter(&mut self, id: u32, size: Bytes, born: Nanos) {
+    fn enter(&mut self, id: u32, tid: Tid, size: Bytes, born: Nanos) {
         let slot = id as usize;
         if slot >= self.live.len() {
             self.live.resize(slot + 1, None);
         }
-        self.live[slot] = Some((size, born));
+        let owner = self.threads.alloc(id, tid, size);
+        self.live[slot] = Some(Live { size, born, owner });
         self.now[size_class(size.0)] += size.0;
         self.live_bytes += size.0;
         if self.live_bytes > self.peak {
             self.peak = self.live_bytes;
             self.rising = true;
+            self.threads.at_peak();
         }
     }
 
-    fn leave(&mut self, id: u32) -> Option<(Bytes, Nanos)> {
-        let (size, born) = self.live.get_mut(id as usize)?.take()?;
+    fn leave(&mut self, id: u32) -> Option<Live> {
+        let block = self.live.get_mut(id as usize)?.take()?;
+        let size = block.size;
+        self.threads.leave(id, block.owner, size);
         if self.rising && size.0 > 0 {
             self.at_peak = self.now;
             self.rising = false;
         }
         self.now[size_class(size.0)] -= size.0;
         self.live_bytes -= size.0;
-        Some((size, born))
+        Some(block)
     }
 }
 
@@ -206,11 +239,11 @@ mod tests {
     #[test]
     fn what_was_live_at_the_peak_is_remembered() {
         let mut blocks = Blocks::default();
-        blocks.alloc(0, Bytes(100), Nanos(0));
-        blocks.alloc(1, Bytes(5), Nanos(0));
-        blocks.free(0, Nanos(1_500));
-        blocks.alloc(0, Bytes(50), Nanos(2_000));
-        blocks.realloc(0, Bytes(60));
+        blocks.alloc(0, 1, Bytes(100), Nanos(0));
+        blocks.alloc(1, 1, Bytes(5), Nanos(0));
+        blocks.free(0, 1, Nanos(1_500));
+        blocks.alloc(0, 1, Bytes(50), Nanos(2_000));
+        blocks.realloc(0, 1, Bytes(60));
         let sizes: Vec<_> = blocks.size_classes().iter().map(|row| (row.from.0, row.count, row.total.0, row.live_at_peak.0)).collect();
         assert_eq!(sizes, [(5, 1, 5, 5), (48, 1, 50, 0), (56, 1, 60, 0), (96, 1, 100, 100)]);
         let lives: Vec<_> =

@@ -2,6 +2,9 @@
 
 mod histogram;
 mod meter;
+pub mod survey;
+mod threads;
 
 pub use histogram::{Blocks, LifetimeClass, SizeClass};
 pub use meter::{Meter, Point};
+pub use threads::ThreadUse;

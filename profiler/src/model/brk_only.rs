@@ -12,7 +12,7 @@
 //! chunk above a free one (its boundary tag); the header of the top after every change. The list of free chunks is taken to be found in place:
 //! its walk touches headers that are resident already.
 
-use super::{AllocatorModel, Block, Counters, ModelSpec, Request, Settings, Tunable, Unit};
+use super::{AllocatorModel, Block, Counters, Layout, ModelSpec, Request, Settings, Tunable, Unit};
 use crate::error::Result;
 use crate::event::{Access, Tid};
 use crate::extents::Extents;
@@ -264,6 +264,10 @@ impl AllocatorModel for BrkOnly {
         os.touch(new.addr, copied, Access::Write);
         self.free(os, request.tid, old);
         Some(new)
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { header: Bytes(HEADER), from_top: true }
     }
 
     fn counters(&self) -> Counters {

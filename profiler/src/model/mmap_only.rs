@@ -8,7 +8,7 @@
 //!
 //! Touched: the header. The kernel's limit on the number of mappings (`vm.max_map_count`) is not modelled.
 
-use super::{AllocatorModel, Block, Counters, ModelSpec, Request, Settings};
+use super::{AllocatorModel, Block, Counters, Layout, ModelSpec, Request, Settings};
 use crate::error::Result;
 use crate::event::{Access, PROT_READ, PROT_WRITE, Tid};
 use crate::units::{Addr, Bytes, PAGE};
@@ -93,6 +93,10 @@ impl AllocatorModel for MmapOnly {
         self.held = self.held - len.0 + new_len.0;
         os.touch(Addr(target.0 + offset.0 - HEADER), Bytes(HEADER), Access::Write);
         Some(Block { addr: target.offset(offset), usable: new_len - offset })
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { header: Bytes(HEADER), from_top: false }
     }
 
     fn counters(&self) -> Counters {

@@ -11,10 +11,13 @@ mod brk_only;
 #[cfg(test)]
 mod conformance;
 mod glibc;
+mod idle;
 mod jemalloc;
 mod mimalloc;
 mod mmap_only;
 mod tcmalloc;
+
+pub use idle::{Idle, Layout, Visit};
 
 use crate::error::Result;
 use crate::event::Tid;
@@ -88,6 +91,17 @@ pub trait AllocatorModel: Send {
     fn configure(&mut self, _os: &mut dyn Os, _parameter: i32, _value: i32) {}
     /// What is held.
     fn counters(&self) -> Counters;
+    /// How it lays out its memory.
+    fn layout(&self) -> Layout {
+        Layout::default()
+    }
+    /// The ranges that it holds for a reason of its own, resident or not; what is in none of them lies free among the live blocks.
+    fn idle(&self, _visit: &mut Visit) {}
+    /// Start and length of the memory around a live block that serves nothing else and is given up as a whole (a slab, a span); `None` where
+    /// there is no such thing.
+    fn unit(&self, _addr: Addr) -> Option<(Addr, Bytes)> {
+        None
+    }
     /// For people: the state from which the next block of this size would be served.
     fn describe(&self, _tid: Tid, _size: Bytes) -> String {
         String::new()
@@ -182,6 +196,17 @@ pub enum Unit {
     Millis,
     /// Seconds.
     Seconds,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unit::Bytes => "bytes",
+            Unit::Count => "count",
+            Unit::Millis => "milliseconds",
+            Unit::Seconds => "seconds",
+        })
+    }
 }
 
 /// The values that a model is built with.

@@ -9,6 +9,8 @@ use crate::workload::Action;
 pub struct Carried {
     /// Resident pages: anonymous, file and shared ones.
     pub pages: i64,
+    /// Of those, pages of files and shared memory.
+    pub files: i64,
     /// Minor faults.
     pub faults: i64,
     /// Mapped bytes.
@@ -25,6 +27,7 @@ impl Carried {
         match action {
             Action::Resident { anon, file, shmem, faults } => {
                 self.pages += i64::from(anon) + i64::from(file) + i64::from(shmem);
+                self.files += i64::from(file) + i64::from(shmem);
                 self.faults += i64::from(faults);
             }
             Action::Mapping { calls, mapped, returned } => {

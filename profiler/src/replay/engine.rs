@@ -10,9 +10,10 @@ use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
 use crate::error::Result;
 use crate::event::{Access, Tid};
+use crate::metrics::survey::{Memory, Resident, Scene, Survey};
 use crate::metrics::{Meter, Point};
 use crate::model::{AllocatorModel, Block, Footprint, Request};
-use crate::units::{Bytes, Nanos, PAGE};
+use crate::units::{Addr, Bytes, Nanos, PAGE};
 use crate::vm::thp;
 use crate::vm::{Kernel, Syscall};
 use crate::workload::{Action, Evidence, ObjectId, Op};
@@ -27,8 +28,8 @@ pub struct Run {
     policy: String,
     model: Box<dyn AllocatorModel>,
     kernel: Kernel<3>,
-    /// Live blocks with their requested size, by object id; `None` also where the policy could not provide one.
-    blocks: Vec<Option<(Block, Bytes)>>,
+    /// Live blocks by object id; `None` also where the policy could not provide one.
+    blocks: Vec<Option<Resident>>,
     /// What its library adds to a process.
     library: Footprint,
     carried: Carried,
@@ -39,6 +40,7 @@ pub struct Run {
     now: Nanos,
     meter: Meter,
     held: Held,
+    survey: Survey,
     /// Highest resident bytes of the lowest and of the highest reading.
     extremes: (u64, u64),
 }
@@ -49,6 +51,7 @@ impl Run {
         let model = policy.build()?;
         Ok(Run {
             policy: policy.to_string(),
+            survey: Survey::new(model.layout()),
             model,
             kernel: Kernel::new(policy.thp().unwrap_or(machine)),
             blocks: Vec::new(),
@@ -69,6 +72,7 @@ impl Run {
     pub fn in_place_of(mut self, loaded: Footprint) -> Run {
         let difference = |part: fn(&Footprint) -> u64| part(&self.library) as i64 - part(&loaded) as i64;
         self.carried.pages += difference(|library| library.private.pages_up().0 + library.file.pages_up().0);
+        self.carried.files += difference(|library| library.file.pages_up().0);
         self.carried.faults += difference(|library| library.faults);
         self.carried.calls.add(Syscall::Mmap, difference(|library| library.mmaps));
         self
@@ -81,6 +85,7 @@ impl Run {
 
     /// Takes the next operations.
     pub fn feed(&mut self, ops: &[Op]) {
+        self.survey.earn(ops.len());
         for op in ops {
             self.advance(op.time);
             self.apply(op.action);
@@ -98,6 +103,10 @@ impl Run {
         outcome.peak_rss = Some(Readings::around(expected, [Bytes(self.extremes.0), Bytes(self.extremes.1)]));
         outcome.minor_faults = Readings::around(self.faults(EXPECTED), [self.faults(LOW), self.faults(HIGH)]);
         outcome.refused = self.refused;
+        let now = self.now;
+        let Run { survey, model, kernel, blocks, carried, .. } = &mut self;
+        let survey = std::mem::replace(survey, Survey::new(model.layout()));
+        outcome.survey = Some(in_scene(now, &**model, kernel, blocks, carried, |scene| survey.finish(scene)));
         outcome.held = self.held.parts();
         outcome.placements = self.comparison.map(Comparison::found);
         outcome
@@ -148,7 +157,8 @@ impl Run {
             self.refused += 1;
             return;
         };
-        self.blocks[slot] = Some((block, request.size));
+        self.blocks[slot] = Some(Resident { block, size: request.size, born: self.now });
+        self.survey.add(block, request.size);
         self.live += request.size.0;
         if assumed && request.size.0 > 0 {
             [EXPECTED, HIGH]
@@ -158,7 +168,7 @@ impl Run {
     }
 
     fn realloc(&mut self, id: ObjectId, request: Request) {
-        let Some((old, size)) = self.blocks.get(id as usize).copied().flatten() else {
+        let Some(Resident { block: old, size, born }) = self.blocks.get(id as usize).copied().flatten() else {
             return self.alloc(id, "realloc", request, false);
         };
         let block = self.model.realloc(&mut self.kernel, request, old);
@@ -167,7 +177,9 @@ impl Run {
             self.refused += 1;
             return;
         };
-        self.blocks[id as usize] = Some((block, request.size));
+        self.blocks[id as usize] = Some(Resident { block, size: request.size, born });
+        self.survey.remove(old, size);
+        self.survey.add(block, request.size);
         self.live = self.live - size.0 + request.size.0;
     }
 
@@ -179,14 +191,15 @@ impl Run {
     }
 
     fn free(&mut self, id: ObjectId, tid: Tid) {
-        if let Some((block, size)) = self.blocks.get_mut(id as usize).and_then(Option::take) {
+        if let Some(Resident { block, size, .. }) = self.blocks.get_mut(id as usize).and_then(Option::take) {
             self.live -= size.0;
+            self.survey.remove(block, size);
             self.model.free(&mut self.kernel, tid, block);
         }
     }
 
     fn touch(&mut self, id: ObjectId, from: Bytes, len: Bytes, access: Access, evidence: Evidence) {
-        let Some((block, size)) = self.blocks.get(id as usize).copied().flatten() else { return };
+        let Some(Resident { block, size, .. }) = self.blocks.get(id as usize).copied().flatten() else { return };
         let len = len.min(size.saturating_sub(from));
         if len.0 == 0 {
             return;
@@ -211,9 +224,13 @@ impl Run {
         let [low, expected, high] = [LOW, EXPECTED, HIGH].map(|reading| self.kernel.space_mut().take_anon_peak(reading));
         self.extremes.0 = self.extremes.0.max(add(low.0, carried));
         self.extremes.1 = self.extremes.1.max(add(high.0, carried));
-        let counters = self.kernel.space().counters(EXPECTED);
+        let counters = *self.kernel.space().counters(EXPECTED);
         let rss = Bytes(add(counters.anon.0, carried));
         self.held.look(rss.0, self.live, &*self.model);
+        if self.survey.is_due(self.now, rss, counters.anon.bytes()) {
+            let Run { survey, model, kernel, blocks, carried, .. } = self;
+            in_scene(self.now, &**model, kernel, blocks, carried, |scene| survey.look(scene));
+        }
         let mapped = |bytes: Bytes| Bytes(bytes.0.saturating_add_signed(self.carried.mapped));
         self.meter.high(Bytes(add(expected.0, carried)), mapped(self.kernel.space().mapped_peak()));
         self.meter.sample(Point {
@@ -225,6 +242,29 @@ impl Run {
             returned: Bytes(counters.returned.0 + self.carried.returned),
         });
     }
+}
+
+/// Shows what a survey looks at.
+fn in_scene<T>(
+    time: Nanos,
+    model: &dyn AllocatorModel,
+    kernel: &Kernel<3>,
+    blocks: &[Option<Resident>],
+    carried: &Carried,
+    look: impl FnOnce(&Scene<'_>) -> T,
+) -> T {
+    let space = kernel.space();
+    let heap = space.counters(EXPECTED).anon;
+    look(&Scene {
+        time,
+        rss: Bytes(heap.0.saturating_add_signed(carried.pages) * PAGE),
+        files: Bytes(carried.files.max(0) as u64 * PAGE),
+        heap: heap.bytes(),
+        memory: Memory { mappings: space.mappings(), pages: space.pages_in(EXPECTED) },
+        base: space.break_area().map_or(Addr(0), |(start, _)| start),
+        model,
+        blocks: &|visit| blocks.iter().flatten().for_each(|&block| visit(block)),
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod carried;
+pub mod claims;
 pub mod engine;
 pub mod fidelity;
 mod held;

@@ -1,6 +1,7 @@
 //! What one policy did with a workload.
 
 use super::placements::Placements;
+use crate::metrics::survey::Surveyed;
 use crate::metrics::{Meter, Point};
 use crate::units::Bytes;
 use crate::vm::{Calls, Syscall};
@@ -83,6 +84,8 @@ pub struct Outcome {
     pub refused: u64,
     /// Where the allocator's memory sat at the highest resident set, part by part, where that is known.
     pub held: Vec<(&'static str, Bytes)>,
+    /// Where the memory sits over time and what keeps it, where that is known.
+    pub survey: Option<Surveyed>,
     /// How the blocks lie in comparison with the recording, where they were compared.
     pub placements: Option<Placements>,
     /// The curve. Its `returned` has no meaning where [`Outcome::returned`] is unknown.
@@ -108,6 +111,7 @@ impl Outcome {
             returned: Some(last.returned),
             refused: 0,
             held: Vec::new(),
+            survey: None,
             placements: None,
             timeline: meter.timeline(),
         }

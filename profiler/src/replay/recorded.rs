@@ -4,10 +4,11 @@
 //!   the kernel's counters, because which of them are present is the page cache's business.
 //! - `measured`: what the kernel counted: its resident-set counters, the fault events, the calls.
 
+use super::claims::{Before, Claims, Watch};
 use super::outcome::{Outcome, Source};
 use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
-use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass};
+use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass, ThreadUse};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
 use crate::workload::{Action, Books, Lifter, Op, ProbeCost, Touches};
@@ -27,6 +28,8 @@ pub struct Recording {
     events: u64,
     /// Where blocks lay, until it is taken; `None` where nobody asks.
     placed: Option<Vec<Placed>>,
+    /// `None` where nobody asks.
+    claims: Option<Watch>,
 }
 
 /// How far two curves are from each other.
@@ -60,6 +63,8 @@ pub struct Facts {
     pub measured: Outcome,
     /// Requested sizes.
     pub sizes: Vec<SizeClass>,
+    /// What each thread asked for and freed.
+    pub threads: Vec<ThreadUse>,
     /// Lifetimes of blocks.
     pub lifetimes: Vec<LifetimeClass>,
     /// What became of every event.
@@ -76,6 +81,8 @@ pub struct Facts {
     pub recorders_faults: u64,
     /// Touches that met nothing that could be touched.
     pub strays: u64,
+    /// What was counted of it beside, if that was asked for.
+    pub claims: Option<Claims>,
     /// Length of the process's part of the recording, without the pauses that the recorder made and the cost of its probes.
     pub duration: Nanos,
 }
@@ -94,6 +101,7 @@ impl Recording {
             faults: 0,
             events: 0,
             placed: None,
+            claims: None,
         }
     }
 
@@ -101,6 +109,23 @@ impl Recording {
     #[must_use]
     pub fn at_cost(self, cost: ProbeCost) -> Recording {
         Recording { lifter: self.lifter.at_cost(cost), ..self }
+    }
+
+    /// The same process under another huge-page setting.
+    #[must_use]
+    pub fn again_in(&self, mode: thp::Mode) -> Recording {
+        let empty = Recording::new(0, mode);
+        Recording { lifter: self.lifter.again_in(mode), ..empty }
+    }
+
+    /// Counts what [`Facts::claims`] tells.
+    pub fn count_claims(&mut self) {
+        self.claims.get_or_insert_default();
+    }
+
+    /// The machine's huge-page setting.
+    pub fn huge_pages(&self) -> thp::Mode {
+        self.lifter.huge_pages()
     }
 
     /// Notes where blocks lay, for [`take_placed`](Self::take_placed).
@@ -117,8 +142,13 @@ impl Recording {
     pub fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
         let (first, number) = (out.len(), self.events);
         self.events += 1;
+        let before =
+            self.claims.as_ref().map(|_| self.lifter.placement().map(|placement| Before::of(placement.space(), event)).unwrap_or_default());
         if !self.lifter.feed(event, out) {
             return;
+        }
+        if let (Some(claims), Some(before), Some(placement)) = (&mut self.claims, before, self.lifter.placement()) {
+            claims.follow(event, &before, placement.space(), self.lifter.now());
         }
         self.follow(&out[first..]);
         self.place(event, number, &out[first..]);
@@ -156,6 +186,7 @@ impl Recording {
             recorded: Outcome::of("recorded", Source::Simulated, &self.recorded, calls),
             measured,
             sizes: self.blocks.size_classes(),
+            threads: self.blocks.threads(),
             lifetimes: self.blocks.lifetime_classes(),
             books,
             touches: self.lifter.touches(),
@@ -164,6 +195,7 @@ impl Recording {
             populated: counters.populated,
             recorders_faults: self.lifter.recorders_own(),
             strays: counters.strays,
+            claims: self.claims.map(Watch::finish),
             duration: self.lifter.now(),
         }
     }
@@ -184,9 +216,9 @@ impl Recording {
     fn follow(&mut self, ops: &[Op]) {
         for op in ops {
             match op.action {
-                Action::Alloc { id, size, .. } => self.blocks.alloc(id, size, op.time),
-                Action::Realloc { id, size, .. } => self.blocks.realloc(id, size),
-                Action::Free { id, .. } => self.blocks.free(id, op.time),
+                Action::Alloc { id, tid, size, .. } => self.blocks.alloc(id, tid, size, op.time),
+                Action::Realloc { id, tid, size } => self.blocks.realloc(id, tid, size),
+                Action::Free { id, tid } => self.blocks.free(id, tid, op.time),
                 _ => {}
             }
         }

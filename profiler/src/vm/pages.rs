@@ -25,12 +25,21 @@ pub enum Page {
     Anon,
     /// Anonymous and resident, shared with a relative since a fork: the next write faults and copies.
     AnonShared,
+    /// Anonymous and resident because the rest of its huge page is: never accessed itself.
+    Spare,
+}
+
+impl Page {
+    /// Whether it counts as anonymous memory.
+    pub fn is_anon(self) -> bool {
+        matches!(self, Page::Anon | Page::AnonShared | Page::Spare)
+    }
 }
 
 /// Number of pages by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// [`Page::Anon`] and [`Page::AnonShared`].
+    /// [`Page::is_anon`]
     pub anon: u64,
     /// [`Page::File`]
     pub file: u64,
@@ -131,7 +140,7 @@ impl PageStates {
     pub fn share(&mut self) {
         for &slot in self.index.values() {
             for state in &mut self.chunks[slot as usize].states {
-                if *state == Page::Anon {
+                if state.is_anon() {
                     *state = Page::AnonShared;
                 }
             }
@@ -190,7 +199,7 @@ impl Tally {
             Page::Absent => {}
             Page::Zero => self.zero += 1,
             Page::File => self.file += 1,
-            Page::Anon | Page::AnonShared => self.anon += 1,
+            Page::Anon | Page::AnonShared | Page::Spare => self.anon += 1,
         }
     }
 }

@@ -63,17 +63,17 @@ impl Reading {
 
     /// A page that was resident before anybody looked.
     pub(super) fn hold(&mut self, page: u64) {
-        if !matches!(self.pages.get(page), Page::Anon | Page::AnonShared) {
+        if !self.pages.get(page).is_anon() {
             self.pages.set(page, Page::Anon);
             self.gain(1);
         }
     }
 
-    /// Whether an access to a page passes without a fault, whatever backs it.
+    /// Whether an access to a page changes nothing, whatever backs it.
     pub(super) fn ready(&self, page: u64, access: Access) -> bool {
         match self.pages.get(page) {
             Page::Anon => true,
-            Page::Absent => false,
+            Page::Absent | Page::Spare => false,
             Page::Zero | Page::File | Page::AnonShared => access != Access::Write,
         }
     }
@@ -83,7 +83,8 @@ impl Reading {
         for number in piece.start / CHUNK..=(piece.end - 1) / CHUNK {
             let chunk = self.pages.chunk(number);
             if chunk.present == 0 && huge(number) {
-                chunk.states.fill(Page::Anon);
+                chunk.states.fill(Page::Spare);
+                chunk.states[within(number, piece)].fill(Page::Anon);
                 chunk.present = CHUNK as u16;
                 self.counters.minor_faults += 1;
                 self.gain(CHUNK);
@@ -95,8 +96,8 @@ impl Reading {
                 if next == *state {
                     continue;
                 }
-                faults += 1;
-                gained += u64::from(next == Page::Anon && *state != Page::AnonShared);
+                faults += u64::from(*state != Page::Spare);
+                gained += u64::from(next == Page::Anon && !state.is_anon());
                 chunk.present += u16::from(*state == Page::Absent);
                 *state = next;
             }
@@ -111,11 +112,11 @@ impl Reading {
     }
 }
 
-/// The state after an access; a change of state is a fault.
+/// The state after an access; a change of state is a fault, but for a spare page.
 fn step(state: Page, backing: Backing, access: Access) -> Page {
     match (backing, access, state) {
         (Backing::Shared | Backing::Special, _, _) => Page::File,
-        (_, Access::Write, _) => Page::Anon,
+        (_, Access::Write, _) | (_, _, Page::Spare) => Page::Anon,
         (Backing::PrivateFile, _, Page::Absent) => Page::File,
         (_, _, Page::Absent) => Page::Zero,
         (_, _, present) => present,

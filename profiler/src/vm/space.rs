@@ -93,6 +93,16 @@ impl<const N: usize> AddressSpace<N> {
         self.mapped_peak
     }
 
+    /// All mappings and the break area, by page.
+    pub fn mappings(&self) -> &RangeMap<Vma> {
+        &self.vmas
+    }
+
+    /// The states of all pages in a reading.
+    pub fn pages_in(&self, reading: usize) -> &PageStates {
+        &self.readings[reading].pages
+    }
+
     /// The mapping that holds `addr`.
     pub fn vma(&self, addr: Addr) -> Option<Vma> {
         self.vmas.get(addr.page()).map(|(_, vma)| vma)

@@ -27,10 +27,21 @@ impl Lifter {
         Lifter { selected, thp, cost: ProbeCost::default(), process: None, ancestors: BTreeMap::new() }
     }
 
+    /// A fresh one of the same process under another huge-page setting.
+    #[must_use]
+    pub fn again_in(&self, thp: thp::Mode) -> Lifter {
+        Lifter::new(self.selected, thp).at_cost(self.cost)
+    }
+
     /// With probes that cost this much, which is taken off the clock.
     #[must_use]
     pub fn at_cost(self, cost: ProbeCost) -> Lifter {
         Lifter { cost, ..self }
+    }
+
+    /// The machine's huge-page setting.
+    pub fn huge_pages(&self) -> thp::Mode {
+        self.thp
     }
 
     /// Takes the next event, of any process; appends operations of the selected one. Answers whether the event was the selected one's.

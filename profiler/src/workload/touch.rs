@@ -50,7 +50,7 @@ pub(super) struct Inference {
 
 /// Whether a use of this page would show as a fault: of a write at least, which is what blocks are for.
 fn hides(state: Page) -> bool {
-    state == Page::Anon
+    matches!(state, Page::Anon | Page::Spare)
 }
 
 /// Whether all bytes lie on pages whose use cannot be seen.

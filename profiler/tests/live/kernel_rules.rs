@@ -22,7 +22,7 @@ fn letter(page: Page) -> char {
     match page {
         Page::Absent => '-',
         Page::Zero | Page::AnonShared => 'z',
-        Page::Anon => 'a',
+        Page::Anon | Page::Spare => 'a',
         Page::File => 'f',
     }
 }

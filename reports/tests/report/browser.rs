@@ -78,7 +78,7 @@ impl Opened {
     }
 }
 
-/// The `<html …>` tag, where page.js leaves its verdict.
+/// The `<html …>` tag, where the scripts leave their verdict.
 fn verdict(dom: &str) -> &str {
     let start = dom.find("<html").unwrap();
     &dom[start..start + dom[start..].find('>').unwrap()]

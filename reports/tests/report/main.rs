@@ -4,3 +4,4 @@ mod browser;
 mod golden;
 mod made_up;
 mod page;
+mod schema;

@@ -36,8 +36,10 @@ fn nothing_comes_from_outside() {
 #[test]
 fn outside_text_stays_text() {
     let text = page(&made_up::hostile()).unwrap();
-    assert_eq!(text.matches("<script").count(), 3, "data, library and page.js");
-    assert_eq!(text.matches("</script").count(), 3);
+    let ordinary = page(&made_up::study(20)).unwrap();
+    for tag in ["<script", "</script"] {
+        assert_eq!(text.matches(tag).count(), ordinary.matches(tag).count(), "{tag}");
+    }
     assert!(!text.contains("<img") && !text.contains("<!--"));
     let attributes = text.split(['<', '>']).filter(|tag| tag.contains("onerror=alert") && tag.contains("=\""));
     assert_eq!(attributes.filter(|tag| !tag.contains("&#60;img")).count(), 0);
@@ -52,7 +54,7 @@ fn everything_readable_is_there_without_the_script() {
     for policy in &study.policies {
         assert!(before.matches(&policy.policy).count() >= 3, "{}", policy.policy);
     }
-    for table in &reports::tables::TABLES {
+    for table in reports::tables::TABLES {
         for column in table.columns {
             assert!(before.contains(&format!("<code>{}</code>", column.name)), "{}", column.name);
         }

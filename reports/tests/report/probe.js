@@ -45,7 +45,7 @@ async function use() {
 }
 
 function tell() {
-  check(root.dataset.ready === "1", "page.js did not end");
+  check(root.dataset.ready === "1", "the scripts did not end");
   check(!root.dataset.error, root.dataset.error);
   parent.postMessage(said.join("; ") || "right", "*");
 }

@@ -231,8 +231,13 @@ impl Glibc {
 
     /// Bytes that the allocator keeps about arenas in heaps.
     pub(super) fn heap_metadata(&self) -> u64 {
+        self.heap_starts().map(|start| start.1).sum()
+    }
+
+    /// Where each heap begins, and what the allocator keeps there.
+    pub(super) fn heap_starts(&self) -> impl Iterator<Item = (u64, u64)> {
         let info = self.version.heap_info();
         let first = align_up(info + ARENA_STATE, 16);
-        self.heaps.values().map(|heap| if heap.previous.is_none() { first } else { info }).sum()
+        self.heaps.iter().map(move |(&base, heap)| (base, if heap.previous.is_none() { first } else { info }))
     }
 }

@@ -21,6 +21,7 @@ mod chunk;
 mod core;
 mod explain;
 mod heaps;
+mod idle;
 mod mapped;
 mod memory;
 mod rules;
@@ -33,7 +34,7 @@ mod vectors;
 
 pub(super) use spec::SPEC;
 
-use super::{AllocatorModel, Block, Counters, Request, Settings};
+use super::{AllocatorModel, Block, Counters, Layout, Request, Settings, Visit};
 use crate::error::Result;
 use crate::event::Tid;
 use crate::units::{Addr, Bytes, Nanos};
@@ -232,6 +233,14 @@ impl AllocatorModel for Glibc {
         let headers = self.live.overhead + caches + self.fenced + self.heap_metadata();
         let parts = [("tcache", tcache), ("fastbins", fast), ("bins", bins), ("top", top), ("reserved", idle), ("headers", headers)];
         Counters { held: Bytes(held), free: Bytes(free), parts: parts.map(|(name, bytes)| (name, Bytes(bytes))).to_vec() }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { header: Bytes(HEADER - WORD), from_top: true }
+    }
+
+    fn idle(&self, visit: &mut Visit) {
+        self.visit_idle(visit);
     }
 
     fn describe(&self, tid: Tid, size: Bytes) -> String {

@@ -84,6 +84,17 @@ impl Tcache {
         chunks
     }
 
+    /// Every cached chunk, with its size.
+    pub(super) fn each(&self, memory: &Memory, mut visit: impl FnMut(u64, u64)) {
+        for (bin, &head) in self.heads.iter().enumerate() {
+            let mut link = head;
+            while link != 0 {
+                visit(memory.chunk(link), size_of(bin));
+                link = memory.next(link);
+            }
+        }
+    }
+
     fn left(&mut self, os: &mut dyn Os, bin: usize) {
         self.counts[bin] -= 1;
         self.bytes -= size_of(bin);

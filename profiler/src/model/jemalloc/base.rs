@@ -44,6 +44,11 @@ impl Base {
         self.blocks.first().map(|block| block.start)
     }
 
+    /// Every block.
+    pub(super) fn each(&self, mut visit: impl FnMut(u64, u64)) {
+        self.blocks.iter().for_each(|block| visit(block.start, block.end - block.start));
+    }
+
     /// The first block's next bytes come from here on: what was there before is in use.
     pub(super) fn skip_to(&mut self, offset: u64) {
         if let Some(block) = self.blocks.first_mut() {

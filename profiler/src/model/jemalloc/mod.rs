@@ -33,6 +33,7 @@ mod cache;
 mod calls;
 mod classes;
 mod decay;
+mod idle;
 mod map;
 #[cfg(test)]
 mod process_tests;
@@ -55,7 +56,7 @@ mod vectors;
 
 pub(super) use spec::SPEC;
 
-use super::{AllocatorModel, Block, Counters, Request, Settings};
+use super::{AllocatorModel, Block, Counters, Request, Settings, Visit};
 use crate::error::Result;
 use crate::event::{Advice, PROT_READ, PROT_WRITE, Tid};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
@@ -186,6 +187,15 @@ impl AllocatorModel for Jemalloc {
             [("tcache", tcache), ("slabs", slabs), ("dirty", dirty), ("muzzy", muzzy), ("retained", retained), ("headers", headers)];
         let parts = parts.map(|(name, bytes)| (name, Bytes(bytes))).to_vec();
         Counters { held: Bytes(base + sum(|arena| arena.mapped)), free: Bytes(free), parts }
+    }
+
+    fn idle(&self, visit: &mut Visit) {
+        self.visit_idle(visit);
+    }
+
+    fn unit(&self, addr: Addr) -> Option<(Addr, Bytes)> {
+        let extent = &self.store[self.extent_of(addr.0)];
+        Some((Addr(extent.addr), Bytes(extent.bytes())))
     }
 
     fn describe(&self, tid: Tid, size: Bytes) -> String {

@@ -30,6 +30,11 @@ impl Cache {
     pub(super) fn bytes(&self) -> u64 {
         self.slots.iter().flatten().count() as u64 * SEGMENT
     }
+
+    /// Where each segment begins.
+    pub(super) fn each_base(&self, mut visit: impl FnMut(u64)) {
+        self.slots.iter().flatten().for_each(|cached| visit(cached.segment.base));
+    }
 }
 
 impl Cached {

@@ -39,6 +39,7 @@ mod cache;
 mod calls;
 mod commit;
 mod heap;
+mod idle;
 mod mask;
 mod page;
 mod places;
@@ -51,10 +52,10 @@ mod threads;
 
 pub(super) use spec::SPEC;
 
-use super::{AllocatorModel, Block, Counters, Request, Settings};
+use super::{AllocatorModel, Block, Counters, Request, Settings, Visit};
 use crate::error::Result;
 use crate::event::Tid;
-use crate::units::Bytes;
+use crate::units::{Addr, Bytes};
 use crate::vm::os::Os;
 use abandoned::Abandoned;
 use cache::Cache;
@@ -145,6 +146,14 @@ impl AllocatorModel for Mimalloc {
         let parts = [("blocks", blocks), ("spans", spans), ("segment cache", cached), ("reserved", reserved), ("headers", headers)];
         let free = blocks + spans + cached + reserved;
         Counters { held: Bytes(held), free: Bytes(free), parts: parts.map(|(name, bytes)| (name, Bytes(bytes))).to_vec() }
+    }
+
+    fn idle(&self, visit: &mut Visit) {
+        self.visit_idle(visit);
+    }
+
+    fn unit(&self, addr: Addr) -> Option<(Addr, Bytes)> {
+        self.around(addr.0)
     }
 
     fn describe(&self, tid: Tid, size: Bytes) -> String {

@@ -27,6 +27,16 @@ impl Places {
         self.latest[number as usize % LATEST] = NOWHERE;
     }
 
+    /// Without a memory of the answer.
+    pub(super) fn find(&self, number: u64) -> Option<u32> {
+        self.known.get(&number).copied()
+    }
+
+    /// Every segment that has a place.
+    pub(super) fn each(&self) -> impl Iterator<Item = u32> {
+        self.known.values().copied()
+    }
+
     pub(super) fn get(&mut self, number: u64) -> Option<u32> {
         let latest = &mut self.latest[number as usize % LATEST];
         if latest.0 != number {

@@ -66,6 +66,13 @@ impl Cache {
         self.size as i64 > self.limit
     }
 
+    /// Every object, by its class.
+    pub(super) fn each(&self, visit: &mut impl FnMut(usize, u64)) {
+        for (class, list) in self.lists.iter().enumerate() {
+            list.objects.iter().for_each(|&object| visit(class, object));
+        }
+    }
+
     fn fetch(&mut self, os: &mut dyn Os, shared: &mut Shared<'_>, class: usize) -> Option<u64> {
         let list = &mut self.lists[class];
         let batch = shared.classes.get(class).batch;

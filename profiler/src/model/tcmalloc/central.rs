@@ -187,6 +187,13 @@ impl Central {
         victim != class && self.shelves[victim].shrink(os, heap, force)
     }
 
+    /// Every object in a batch, by its class.
+    pub(super) fn each_batched(&self, visit: &mut impl FnMut(usize, u64)) {
+        for (class, shelf) in self.shelves.iter().enumerate() {
+            shelf.batched.iter().for_each(|&object| visit(class, object));
+        }
+    }
+
     /// Bytes in batches.
     pub(super) fn batched_bytes(&self) -> u64 {
         self.shelves.iter().map(|shelf| shelf.batched.len() as u64 * shelf.class.size).sum()

@@ -19,6 +19,7 @@ pub(super) struct Metadata {
     left: u64,
     /// Bytes of all chunks.
     pub(super) bytes: u64,
+    chunks: Vec<(u64, u64)>,
 }
 
 impl Metadata {
@@ -27,11 +28,17 @@ impl Metadata {
         if self.left < len {
             (self.next, self.left) = system.allocate(os, CHUNK, ALIGN)?;
             self.bytes += self.left;
+            self.chunks.push((self.next, self.left));
         }
         let at = self.next;
         self.next += len;
         self.left -= len;
         Some(at)
+    }
+
+    /// Start and length of every chunk.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.chunks.iter().copied()
     }
 }
 

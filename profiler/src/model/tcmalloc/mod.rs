@@ -36,6 +36,7 @@ mod cache;
 mod calls;
 mod central;
 mod classes;
+mod idle;
 mod metadata;
 mod page_heap;
 mod release;
@@ -50,7 +51,7 @@ mod threads;
 
 pub(super) use spec::SPEC;
 
-use super::{AllocatorModel, Block, Counters, Request, Settings};
+use super::{AllocatorModel, Block, Counters, Request, Settings, Visit};
 use crate::error::Result;
 use crate::event::Tid;
 use crate::units::{Addr, Bytes, Nanos};
@@ -162,6 +163,16 @@ impl AllocatorModel for Tcmalloc {
         let parts = free.iter().chain(&[("headers", headers)]).map(|&(name, bytes)| (name, Bytes(bytes))).collect();
         let free = free.iter().map(|part| part.1).sum();
         Counters { held: Bytes(metadata + pages.grown), free: Bytes(free), parts }
+    }
+
+    fn idle(&self, visit: &mut Visit) {
+        if let Some(heap) = &self.heap {
+            heap.visit_idle(visit);
+        }
+    }
+
+    fn unit(&self, addr: Addr) -> Option<(Addr, Bytes)> {
+        self.heap.as_ref()?.unit(addr.0)
     }
 
     fn describe(&self, tid: Tid, size: Bytes) -> String {

@@ -5,7 +5,7 @@
 
 use super::metadata::{Metadata, Pool};
 use super::rules::Flags;
-use super::spans::{List, Location, PAGE_SHIFT, SpanId, Spans};
+use super::spans::{List, Location, PAGE_SHIFT, Span, SpanId, Spans};
 use super::system::System;
 use crate::vm::os::Os;
 use std::collections::{BTreeSet, btree_set};
@@ -36,6 +36,14 @@ impl Shelf {
 
     pub(super) fn list(&self, len: u64) -> &List {
         &self.lists[len as usize - 1]
+    }
+
+    /// Every span.
+    pub(super) fn each(&self, spans: &Spans, mut visit: impl FnMut(&Span)) {
+        for list in &self.lists {
+            spans.along(list).for_each(&mut visit);
+        }
+        self.large.iter().for_each(|&(_, _, id)| visit(spans.get(id)));
     }
 
     pub(super) fn large(&self) -> btree_set::Iter<'_, (u64, u64, SpanId)> {

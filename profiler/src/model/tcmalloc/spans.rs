@@ -101,6 +101,12 @@ impl Spans {
         &self.spans[id as usize]
     }
 
+    /// The spans of a list.
+    pub(super) fn along(&self, list: &List) -> impl Iterator<Item = &Span> {
+        let known = |id: SpanId| (id != 0).then(|| self.get(id));
+        std::iter::successors(known(list.first), move |span| known(span.next))
+    }
+
     pub(super) fn get_mut(&mut self, id: SpanId) -> &mut Span {
         &mut self.spans[id as usize]
     }

@@ -57,6 +57,11 @@ impl Threads {
         self.caches[*self.by_tid.get(&tid)? as usize].as_ref()
     }
 
+    /// Every cached object, by its class.
+    pub(super) fn each_cached(&self, visit: &mut impl FnMut(usize, u64)) {
+        self.caches.iter().flatten().for_each(|cache| cache.each(visit));
+    }
+
     /// The cache of a thread, made where it has none.
     pub(super) fn ensure(&mut self, os: &mut dyn Os, heap: &mut PageHeap, classes: &Classes, tid: Tid) -> Option<u32> {
         if let Some(cache) = self.find(tid) {

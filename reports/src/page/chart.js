@@ -1,70 +1,7 @@
 "use strict";
-// Draws the curves, saves the tables. Everything readable stands in the page already; this only adds to it.
-(() => {
-  const root = document.documentElement;
-  addEventListener("error", (event) => { root.dataset.error = String(event.message); });
-
-  const byId = (id) => document.getElementById(id);
-  const page = JSON.parse(byId("data").textContent);
-
-  // --- tables -------------------------------------------------------------------------------------------------
-
-  // The counterpart of `Packed` in chart.rs.
-  const unpackers = {
-    runs: (runs) => runs.flatMap(([text, times]) => Array(times).fill(text)),
-    deltas: (deltas) => { let sum = 0; return deltas.map((delta) => (delta === null ? null : (sum += delta))); },
-    unknown: (rows) => Array(rows).fill(null),
-    reals: (values) => values,
-  };
-
-  function unpack(column) {
-    const kind = Object.keys(unpackers).find((name) => name in column);
-    return (column.cells ??= unpackers[kind](column[kind]));
-  }
-
-  const table = (name) => page.tables.find((each) => each.name === name);
-  const cells = (tableName, columnName) => unpack(table(tableName).columns.find((column) => column.name === columnName));
-
-  function csvCell(value) {
-    if (value === null) return "";
-    const text = String(value);
-    return text === "" || /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  }
-
-  function csv({ columns }) {
-    const unpacked = columns.map(unpack);
-    const lines = [columns.map((column) => column.name).join(",")];
-    for (let row = 0; row < (unpacked[0]?.length ?? 0); row++) lines.push(unpacked.map((column) => csvCell(column[row])).join(","));
-    return lines.join("\n") + "\n";
-  }
-
-  function save(name, text, type) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  }
-
-  for (const button of document.querySelectorAll("button.save")) {
-    button.hidden = false;
-    button.addEventListener("click", () => save(`${button.dataset.table}.csv`, csv(table(button.dataset.table)), "text/csv"));
-  }
-
-  // --- units --------------------------------------------------------------------------------------------------
-
-  const highest = (values) => values.reduce((most, value) => (value > most ? value : most), 0);
-  const unitFor = (most, units) => units.find((unit) => most >= unit.size) ?? units.at(-1);
-  const TIMES = [{ name: "s", size: 1e9 }, { name: "ms", size: 1e6 }, { name: "µs", size: 1e3 }];
-  const BYTES = [{ name: "GiB", size: 2 ** 30 }, { name: "MiB", size: 2 ** 20 }, { name: "KiB", size: 2 ** 10 }, { name: "B", size: 1 }];
-  const COUNTS = [{ name: "", size: 1 }];
-
-  // English digits, as in the tables.
-  function shown(value, decimals, unit) {
-    if (value === null || value === undefined) return "–";
-    const digits = value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
-    return unit ? `${digits} ${unit}` : digits;
-  }
+// The curves over time.
+{
+  const { byId, data, cells, highest, unitFor, TIMES, BYTES, COUNTS, shown, colour } = heapcast;
 
   const decimalsOf = (step) => Math.min(6, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
 
@@ -74,7 +11,6 @@
   const legend = [...byId("legend").querySelectorAll("button")];
   const times = cells("timeline", "time_ns");
   const clock = unitFor(highest(times), TIMES);
-  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const visible = (index) => legend[index].getAttribute("aria-pressed") === "true";
   let chart = null, metric = null, unit = null;
 
@@ -82,7 +18,7 @@
     const values = cells("timeline", column);
     unit = unitFor(highest(values), metric.bytes ? BYTES : COUNTS);
     const scaled = (array, size) => array.map((value) => (value === null ? null : value / size));
-    return page.series.map(({ start, length }) => [
+    return data.series.map(({ start, length }) => [
       scaled(times.slice(start, start + length), clock.size),
       scaled(values.slice(start, start + length), unit.size),
     ]);
@@ -121,8 +57,8 @@
   const dimensions = () => ({ width: plot.clientWidth, height: Math.round(Math.min(460, Math.max(260, plot.clientWidth * 0.42))) });
 
   function draw() {
-    metric = page.metrics.find((each) => each.column === select.value);
-    const data = uPlot.join(curves(metric.column));
+    metric = data.metrics.find((each) => each.column === select.value);
+    const joined = uPlot.join(curves(metric.column));
     chart?.destroy();
     byId("axis-y").textContent = unit.name ? `${metric.label}, ${unit.name}` : metric.label;
     byId("axis-x").textContent = `Time, ${clock.name}`;
@@ -136,9 +72,9 @@
       cursor: { hover: { bias: -1, skip: [undefined] }, drag: { x: true, y: false, dist: 6 } },
       // Ticks of a logarithmic axis have no common step: each shows as many decimals as it needs itself.
       axes: [axis(34, (_, step) => step), axis(58, (value, step) => (log.checked ? value : step))],
-      series: [{}, ...page.series.map(line)],
+      series: [{}, ...data.series.map(line)],
       hooks: { setCursor: [tell] },
-    }, data, plot);
+    }, joined, plot);
     tell(chart);
   }
 
@@ -148,7 +84,7 @@
     const here = at !== null && at !== undefined;
     const decimals = metric.bytes ? (unit.size >= 2 ** 30 ? 3 : unit.size > 1 ? 2 : 0) : 0;
     readout.textContent = here ? `At ${shown(u.data[0][at], 3, clock.name)}` : "Highest in the recording";
-    page.series.forEach(({ length }, index) => {
+    data.series.forEach(({ length }, index) => {
       if (length === 0) return;
       const values = u.data[index + 1], found = u.cursor.idxs[index + 1];
       const known = values.some((value) => value !== null && value !== undefined);
@@ -223,5 +159,4 @@
     wireLegend();
     wireChart();
   }
-  root.dataset.ready = "1";
-})();
+}

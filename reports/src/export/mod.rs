@@ -1,0 +1,5 @@
+//! A study for other tools.
+
+mod perfetto;
+
+pub use perfetto::perfetto;

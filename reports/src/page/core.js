@@ -1,0 +1,50 @@
+"use strict";
+// What every section of the page shares. Everything readable stands in the page already; scripts only add to it.
+const heapcast = (() => {
+  const root = document.documentElement;
+  addEventListener("error", (event) => { root.dataset.error = String(event.message); });
+
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("data").textContent);
+
+  // The counterpart of `Packed` in chart.rs.
+  const unpackers = {
+    runs: (runs) => runs.flatMap(([text, times]) => Array(times).fill(text)),
+    deltas: (deltas) => { let sum = 0; return deltas.map((delta) => (delta === null ? null : (sum += delta))); },
+    unknown: (rows) => Array(rows).fill(null),
+    reals: (values) => values,
+  };
+
+  function unpack(column) {
+    const kind = Object.keys(unpackers).find((name) => name in column);
+    return (column.cells ??= unpackers[kind](column[kind]));
+  }
+
+  const table = (name) => data.tables.find((each) => each.name === name);
+  const cells = (tableName, columnName) => unpack(table(tableName).columns.find((column) => column.name === columnName));
+
+  function save(name, content, type) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  const highest = (values) => values.reduce((most, value) => (value > most ? value : most), 0);
+  const unitFor = (most, units) => units.find((unit) => most >= unit.size) ?? units.at(-1);
+  const TIMES = [{ name: "s", size: 1e9 }, { name: "ms", size: 1e6 }, { name: "µs", size: 1e3 }];
+  const BYTES = [{ name: "GiB", size: 2 ** 30 }, { name: "MiB", size: 2 ** 20 }, { name: "KiB", size: 2 ** 10 }, { name: "B", size: 1 }];
+  const COUNTS = [{ name: "", size: 1 }];
+
+  // English digits, as in the tables.
+  function shown(value, decimals, unit) {
+    if (value === null || value === undefined) return "–";
+    const digits = value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    return unit ? `${digits} ${unit}` : digits;
+  }
+
+  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  return { root, byId, data, unpack, table, cells, save, highest, unitFor, TIMES, BYTES, COUNTS, shown, colour };
+})();
