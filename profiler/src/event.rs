@@ -58,12 +58,23 @@ pub enum Advice {
     HugePage,
     /// `MADV_NOHUGEPAGE`
     NoHugePage,
+    /// `MADV_POPULATE_READ`: as if each page were read.
+    PopulateRead,
+    /// `MADV_POPULATE_WRITE`: as if each page were written.
+    PopulateWrite,
     /// Any other, by its number.
     Other(u32),
 }
 
 /// `MADV_*` numbers of the advices that have a name here: the same on every architecture that eBPF runs on.
-const ADVICES: [(Advice, u32); 4] = [(Advice::DontNeed, 4), (Advice::Free, 8), (Advice::HugePage, 14), (Advice::NoHugePage, 15)];
+const ADVICES: [(Advice, u32); 6] = [
+    (Advice::DontNeed, 4),
+    (Advice::Free, 8),
+    (Advice::HugePage, 14),
+    (Advice::NoHugePage, 15),
+    (Advice::PopulateRead, 22),
+    (Advice::PopulateWrite, 23),
+];
 
 impl Advice {
     /// The advice with this `MADV_*` number.
@@ -104,7 +115,7 @@ pub enum Backing {
     Break,
     /// A stack, which grows down by faults.
     Stack,
-    /// Kernel-provided pages (`[vdso]`, `[vvar]`, `[uprobes]`): not counted as resident memory.
+    /// Kernel-provided pages (`[vdso]`, `[vvar]`, `[uprobes]`): never anonymous.
     Special,
 }
 

@@ -71,6 +71,12 @@ pub struct Recording {
     pub lost: Vec<KindCount>,
     /// Events that were set aside while lifting, with the reason.
     pub set_aside: Vec<KindCount>,
+    /// How the touches of blocks are known; `None` in studies of older versions.
+    #[serde(default)]
+    pub touches: Option<Touches>,
+    /// Time-averaged absolute difference of the resident set between `measured` and `recorded`.
+    #[serde(default)]
+    pub curves_apart_bytes: Option<u64>,
     /// All processes of the recording.
     pub processes: Vec<ProcessRow>,
     /// What the reader must know: what was not recorded, assumed or carried over; full sentences.
@@ -86,6 +92,17 @@ pub struct AllocatorFound {
     pub version: Option<String>,
     /// The mapped object that provides it.
     pub path: String,
+}
+
+/// Touched bytes of blocks, by how that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Touches {
+    /// A page fault showed it.
+    pub seen_bytes: u64,
+    /// Unseen; blocks like them were seen to be touched so far.
+    pub inferred_bytes: u64,
+    /// Unseen: small blocks, the beginning of large ones, and what there is no like of.
+    pub assumed_bytes: u64,
 }
 
 /// A count with a name.
@@ -125,7 +142,7 @@ pub struct PolicyResult {
     pub peak_rss_bytes: Option<u64>,
     /// The same if only touches that were seen happened.
     pub peak_rss_low_bytes: Option<u64>,
-    /// The same if every requested byte was touched.
+    /// The same if all was touched whose touch could not be seen.
     pub peak_rss_high_bytes: Option<u64>,
     /// Time-weighted mean.
     pub mean_rss_bytes: Option<u64>,

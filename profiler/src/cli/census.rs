@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, ProcessId, What};
 use crate::trace::{Manifest, Reader, kind_name};
 use crate::units::Bytes;
+use crate::workload::{Gaps, ProbeCost};
 
 /// Counts of one process image.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Census {
     pub(super) manifest: Manifest,
     /// By process image.
     pub(super) counts: BTreeMap<ProcessId, Count>,
+    /// What the probes cost the recorded processes.
+    pub(super) cost: ProbeCost,
     /// Events altogether.
     pub(super) events: u64,
     /// Size of the table of events.
@@ -43,14 +46,19 @@ impl Census {
         let mut reader = Reader::open(trace)?;
         let bar = talk.reading(reader.bytes_total(), "reading");
         let mut counts: BTreeMap<ProcessId, Count> = BTreeMap::new();
+        let mut gaps = Gaps::default();
         while let Some(batch) = reader.next_batch() {
-            batch.iter().for_each(|event| counts.entry(event.process).or_default().add(event));
+            for event in batch {
+                counts.entry(event.process).or_default().add(event);
+                gaps.add(event);
+            }
             bar.set_position(reader.bytes_read());
         }
         bar.finish_and_clear();
         Ok(Census {
             manifest: reader.manifest().clone(),
             counts,
+            cost: gaps.cost(),
             events: reader.events_read(),
             bytes: Bytes(reader.bytes_total()),
             damage: reader.damage().map(ToString::to_string),

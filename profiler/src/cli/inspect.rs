@@ -8,7 +8,6 @@ use super::progress::Talk;
 use super::{claims, output, replay, study};
 use crate::error::Result;
 use crate::event::ProcessId;
-use crate::replay::Recording;
 use crate::replay::ran::LineUp;
 use crate::units::{Bytes, Nanos};
 
@@ -31,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let talk = Talk::new(args.quiet);
     let census = Census::take(&args.trace, talk)?;
     let selected = census.select(args.process.as_deref())?;
-    let mut recording = Recording::new(selected, replay::machine(&census));
+    let mut recording = replay::recording(&census, selected);
     recording.count_claims();
     let mut replayed = replay::drive(&args.trace, recording, LineUp::default(), talk)?;
     let claims = replayed.facts.claims.take().unwrap_or_default();

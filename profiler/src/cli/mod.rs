@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Only this stage sees all the others.
 
+mod bands;
 mod census;
 mod check;
 mod claims;
@@ -17,6 +18,7 @@ mod run;
 mod studies;
 mod study;
 mod surveyed;
+mod what_if;
 
 use std::process::ExitCode;
 

@@ -51,7 +51,7 @@ fn described(spec: &ModelSpec) -> serde_json::Value {
 
 fn overview() -> String {
     let mut text = String::from(
-        "recorded      the recorded calls and placements themselves, driven through the page model; always part of the report\n",
+        "recorded      the recorded calls and placements themselves, driven through the page model; always part of the report;\n              with +thp=MODE as they would be with other huge pages, also where the program has a heap of its own\n",
     );
     for spec in REGISTRY {
         let _infallible = writeln!(text, "{:<13} {}", spec.id, spec.summary);

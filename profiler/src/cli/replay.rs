@@ -9,6 +9,7 @@ use reports::study::Study;
 
 use super::census::Census;
 use super::progress::Talk;
+use super::what_if::{OtherModes, recorded_in};
 use super::{output, study};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::ProcessId;
@@ -83,7 +84,7 @@ pub(super) fn parsed(specs: &[String]) -> Result<Vec<Policy>> {
         given => given.iter().map(String::as_str).collect(),
     };
     let parsed = specs.into_iter().map(Policy::parse).collect::<Result<Vec<_>>>()?;
-    Ok(parsed.into_iter().filter(|policy| !policy.is_recorded()).collect())
+    Ok(parsed.into_iter().filter(|policy| !policy.is_what_happened()).collect())
 }
 
 /// Replays the trace, writes the report into `folder` and prints the result.
@@ -105,7 +106,7 @@ pub(super) fn study(trace: &Path, policies: &[Policy], process: Option<&str>, ta
     let selected = census.select(process)?;
     let line_up = ran(&census, selected).line_up(policies.to_vec())?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
-    let replayed = drive(trace, Recording::new(selected, machine(&census)), line_up, talk)?;
+    let replayed = drive(trace, recording(&census, selected), line_up, talk)?;
     Ok(study::build(&census, selected, replayed))
 }
 
@@ -128,6 +129,11 @@ pub(super) fn publish(study: &Study, folder: &Path, json: bool, explain: bool, t
 /// The recorded machine's huge-page mode; where it is not known, the kernel's default.
 pub(super) fn machine(census: &Census) -> thp::Mode {
     census.manifest.host.thp.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default()
+}
+
+/// A process of a trace, to be read: on its machine, with what its probes cost.
+pub(super) fn recording(census: &Census, selected: ProcessId) -> Recording {
+    Recording::new(selected, machine(census)).at_cost(census.cost)
 }
 
 /// The allocator that a process used. Where there are several, libc's is the one that was put out of use.
@@ -172,7 +178,10 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 pub(super) fn drive(trace: &Path, mut recording: Recording, line_up: LineUp, talk: Talk) -> Result<Replayed> {
     let LineUp { policies, checked, loaded, remarks } = line_up;
     let machine = recording.huge_pages();
-    let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
+    let mut other_modes = OtherModes::of(&policies, &recording);
+    let models = policies.iter().filter(|policy| !policy.is_recorded());
+    let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
+    let modes: Vec<thp::Mode> = models.map(|policy| policy.thp().unwrap_or(machine)).collect();
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");
     std::thread::scope(|scope| {
@@ -187,26 +196,39 @@ pub(super) fn drive(trace: &Path, mut recording: Recording, line_up: LineUp, tal
             recording.note_placed();
         }
         let mut ops = Vec::with_capacity(CHUNK);
-        let hand_over = |ops: &mut Vec<Op>, mut placed: Vec<Placed>| {
+        let hand_over = |ops: &mut Vec<Op>, mut placed: Vec<Placed>, others: &mut OtherModes| {
             let ops: Arc<[Op]> = ops.drain(..).collect();
-            // Only the first compares. A worker that has died is found when it is joined.
-            lines.iter().for_each(|line| line.send((ops.clone(), std::mem::take(&mut placed))).unwrap_or_default());
+            let others = others.take();
+            for (line, mode) in lines.iter().zip(&modes) {
+                let ops = others.iter().find(|(other, _)| other == mode).map_or(&ops, |(_, ops)| ops);
+                // Only the first compares. A worker that has died is found when it is joined.
+                line.send((ops.clone(), std::mem::take(&mut placed))).unwrap_or_default();
+            }
         };
         while let Some(batch) = reader.next_batch() {
             for event in batch {
+                let first = ops.len();
                 recording.feed(event, &mut ops);
+                other_modes.feed(event, &ops[first..]);
                 if ops.len() >= CHUNK {
-                    hand_over(&mut ops, recording.take_placed());
+                    hand_over(&mut ops, recording.take_placed(), &mut other_modes);
                 }
             }
             bar.set_position(reader.bytes_read());
         }
         let placed = recording.take_placed();
+        let first = ops.len();
         let facts = recording.finish(&mut ops);
-        hand_over(&mut ops, placed);
+        let recorded = other_modes.finish(&ops[first..]);
+        hand_over(&mut ops, placed, &mut other_modes);
         drop(lines);
         bar.finish_and_clear();
-        let outcomes = workers.into_iter().map(join).collect::<Result<Vec<_>>>()?;
+        let mut modelled = workers.into_iter().map(join);
+        let outcome = |policy: &Policy| match policy.thp().filter(|_| policy.is_recorded()) {
+            Some(mode) => Ok(recorded_in(mode, &recorded, &facts, policy)),
+            None => modelled.next().unwrap_or_else(|| Err(Error::new(Kind::Failed, "a policy was not replayed"))),
+        };
+        let outcomes = policies.iter().map(outcome).collect::<Result<Vec<_>>>()?;
         Ok(Replayed { facts, outcomes, checked, remarks })
     })
 }

@@ -3,6 +3,7 @@
 use reports::study as report;
 use reports::study::Study;
 
+use super::bands;
 use super::census::Census;
 use super::replay::Replayed;
 use super::surveyed;
@@ -13,8 +14,9 @@ use crate::replay::outcome::{Outcome, Readings};
 use crate::replay::placements::Placements;
 use crate::replay::recorded::Facts;
 use crate::trace::manifest::{Mode, Process};
-use crate::units::Bytes;
+use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
+use crate::workload::{FREE_INHERITED, FREE_UNKNOWN, Touches};
 
 /// The study of one process.
 pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
@@ -24,6 +26,8 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
     if let Some(major) = measured.major_faults {
         outcomes.iter_mut().chain([&mut facts.recorded]).for_each(|outcome| without_major(outcome, major));
     }
+    let by = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded).clone();
+    bands::widen(&mut outcomes, &measured, &by, facts.older);
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
@@ -46,7 +50,7 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
 fn with_kernel_totals(facts: &Facts, process: Option<&Process>) -> Outcome {
     let mut measured = facts.measured.clone();
     if let Some(minor) = process.and_then(|process| process.minor_faults) {
-        measured.minor_faults = Readings::certain(minor);
+        measured.minor_faults = Readings::certain(minor.saturating_sub(facts.recorders_faults));
     }
     measured.major_faults = process.and_then(|process| process.major_faults);
     measured
@@ -151,9 +155,16 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         events: count.kinds.iter().map(|(name, count)| named(name, *count)).collect(),
         lost: lost(census),
         set_aside: facts.books.set_aside.iter().map(|(reason, count)| named(reason, *count)).collect(),
+        touches: Some(touches(facts)),
+        curves_apart_bytes: facts.apart.map(|bytes| bytes.0),
         processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
         notes: notes(census, &process, facts, outcomes).into_iter().chain(remarks).collect(),
     }
+}
+
+fn touches(facts: &Facts) -> report::Touches {
+    let Touches { seen, inferred, assumed, .. } = facts.touches;
+    report::Touches { seen_bytes: seen.0, inferred_bytes: inferred.0, assumed_bytes: assumed.0 }
 }
 
 fn allocator(found: &crate::trace::manifest::AllocatorFound) -> report::AllocatorFound {
@@ -205,12 +216,29 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
              covers the page model (the recorded placements), not a model."
         ));
     }
+    notes.extend(unseen(&facts.touches));
+    if census.cost.alloc.0 > 0 {
+        let micros = |time: Nanos| time.0 as f64 / 1000.0;
+        notes.push(format!(
+            "Recording made a call for memory about {:.2} µs and a free {:.2} µs longer (the shortest gaps between calls): that is taken off all times.",
+            micros(census.cost.alloc),
+            micros(census.cost.free)
+        ));
+    }
     let books = &facts.books;
     if let Some(failed) =
         books.set_aside.get(crate::workload::FAILED).filter(|_| outcomes.iter().any(|outcome| outcome.placements.is_some()))
     {
         notes.push(format!(
             "{failed} calls failed, most of them calls for memory: models do not repeat them, nor the system calls that they cost."
+        ));
+    }
+    if facts.older.0 > 0 {
+        let unknown = [FREE_UNKNOWN, FREE_INHERITED].iter().filter_map(|reason| books.set_aside.get(reason)).sum::<u64>();
+        notes.push(format!(
+            "{:.1} MiB of the heap are older than the recording. Every policy carries them, because nobody knows what is in them ({unknown} frees were of \
+             blocks in there): the lowest readings are lower by so much, as if all of it had been room for new blocks.",
+            facts.older.0 as f64 / 1_048_576.0
         ));
     }
     if books.implicitly_freed > 0 {
@@ -223,6 +251,22 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
         notes.push(format!("{} could not provide {} blocks: the simulated system refused.", outcome.policy, outcome.refused));
     }
     notes
+}
+
+/// How much of what was touched is known.
+fn unseen(touches: &Touches) -> Option<String> {
+    let Touches { seen, inferred, assumed, .. } = *touches;
+    let all = seen + inferred + assumed;
+    (all.0 > 0).then(|| {
+        let share = |part: Bytes| 100.0 * part.0 as f64 / all.0 as f64;
+        format!(
+            "Of the touched bytes of all blocks {:.0} % were seen as page faults, {:.0} % inferred from blocks like them and {:.0} % assumed: they lay on pages \
+             that were resident already.",
+            share(seen),
+            share(inferred),
+            share(assumed)
+        )
+    })
 }
 
 fn is_modelled(name: &str) -> bool {

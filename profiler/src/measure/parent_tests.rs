@@ -2,7 +2,7 @@ use super::*;
 use crate::event::Access;
 use crate::units::{Bytes, Nanos, PAGE};
 use crate::vm::Syscall;
-use crate::workload::{Action, Op};
+use crate::workload::{Action, Evidence, Op};
 
 const LIBC: Choice = Choice { spec: String::new(), library: None, variables: Vec::new(), no_huge_pages: false };
 const PAGES: u64 = 64;
@@ -18,7 +18,7 @@ fn block(id: u32, tid: Tid) -> [Action; 3] {
     let size = Bytes(PAGES * PAGE);
     [
         Action::Alloc { id, tid, size, align_log2: 0, zeroed: false, assumed: false },
-        Action::Touch { id, from: Bytes(0), len: size, access: Access::Write, seen: true },
+        Action::Touch { id, from: Bytes(0), len: size, access: Access::Write, evidence: Evidence::Seen },
         Action::Free { id, tid },
     ]
 }

@@ -13,7 +13,7 @@ use crate::error::{Context, Kind, Result};
 use crate::event::{Access, Tid};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
-use crate::workload::{Action, Op};
+use crate::workload::{Action, Evidence, Op};
 
 /// Bytes of a record, and of the head.
 pub const RECORD: usize = 32;
@@ -59,8 +59,10 @@ mod kind {
     pub(super) const THREAD_END: u8 = 11;
     pub(super) const END: u8 = 12;
     pub(super) const BREAK: u8 = 13;
+    pub(super) const MAP: u8 = 14;
 }
 
+const EVIDENCE: [Evidence; 4] = [Evidence::Seen, Evidence::Inferred, Evidence::Assumed, Evidence::Possible];
 const ACCESSES: [Access; 3] = [Access::Read, Access::Write, Access::Exec];
 const SYSCALLS: [Syscall; 6] = [Syscall::Brk, Syscall::Mmap, Syscall::Munmap, Syscall::Mremap, Syscall::Madvise, Syscall::Mprotect];
 
@@ -75,10 +77,11 @@ pub fn encode(op: &Op) -> [u8; RECORD] {
         Action::Realloc { id, tid, size } => (size.0, tid.into(), last(kind::REALLOC, 0, 0, id)),
         Action::Free { id, tid } => (0, tid.into(), last(kind::FREE, 0, 0, id)),
         Action::Break { within } => (within.into(), 0, last(kind::BREAK, 0, 0, 0)),
+        Action::Map { within } => (within.into(), 0, last(kind::MAP, 0, 0, 0)),
         Action::Sbrk { delta } => (delta as u64, 0, last(kind::SBRK, 0, 0, 0)),
         Action::Trim { tid, pad } => (pad.0, tid.into(), last(kind::TRIM, 0, 0, 0)),
         Action::Configure { tid, parameter, value } => (halves(parameter as u32, value as u32), tid.into(), last(kind::CONFIGURE, 0, 0, 0)),
-        Action::Touch { id, from, len, access, seen } => (from.0, len.0, last(kind::TOUCH, access as u8, seen.into(), id)),
+        Action::Touch { id, from, len, access, evidence } => (from.0, len.0, last(kind::TOUCH, access as u8, evidence as u16, id)),
         Action::Resident { anon, file, shmem, faults } => {
             (halves(anon as u32, file as u32), halves(shmem as u32, faults as u32), last(kind::RESIDENT, 0, 0, 0))
         }
@@ -106,10 +109,14 @@ pub fn decode(bytes: &[u8; RECORD]) -> Option<Op> {
         kind::REALLOC => Action::Realloc { id, tid, size: Bytes(a) },
         kind::FREE => Action::Free { id, tid },
         kind::BREAK => Action::Break { within: low },
+        kind::MAP => Action::Map { within: low },
         kind::SBRK => Action::Sbrk { delta: a as i64 },
         kind::TRIM => Action::Trim { tid, pad: Bytes(a) },
         kind::CONFIGURE => Action::Configure { tid, parameter: low as i32, value: high as i32 },
-        kind::TOUCH => Action::Touch { id, from: Bytes(a), len: Bytes(b), access: *ACCESSES.get(usize::from(flags))?, seen: extra != 0 },
+        kind::TOUCH => {
+            let (access, evidence) = (*ACCESSES.get(usize::from(flags))?, *EVIDENCE.get(usize::from(extra))?);
+            Action::Touch { id, from: Bytes(a), len: Bytes(b), access, evidence }
+        }
         kind::RESIDENT => Action::Resident { anon: low as i32, file: high as i32, shmem: tid as i32, faults: (b >> 32) as i32 },
         kind::MAPPING => {
             let call = match flags.checked_sub(1) {

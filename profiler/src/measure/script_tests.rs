@@ -10,11 +10,12 @@ fn action() -> impl Strategy<Value = Action> {
         (any::<u32>(), tid, any::<u64>()).prop_map(|(id, tid, size)| Action::Realloc { id, tid, size: Bytes(size) }),
         (any::<u32>(), tid).prop_map(|(id, tid)| Action::Free { id, tid }),
         any::<u32>().prop_map(|within| Action::Break { within }),
+        any::<u32>().prop_map(|within| Action::Map { within }),
         any::<i64>().prop_map(|delta| Action::Sbrk { delta }),
         (tid, any::<u64>()).prop_map(|(tid, pad)| Action::Trim { tid, pad: Bytes(pad) }),
         (tid, any::<[i32; 2]>()).prop_map(|(tid, [parameter, value])| Action::Configure { tid, parameter, value }),
-        (any::<u32>(), any::<[u64; 2]>(), 0usize..3, any::<bool>()).prop_map(|(id, [from, len], access, seen)| {
-            Action::Touch { id, from: Bytes(from), len: Bytes(len), access: ACCESSES[access], seen }
+        (any::<u32>(), any::<[u64; 2]>(), 0usize..3, 0usize..4).prop_map(|(id, [from, len], access, evidence)| {
+            Action::Touch { id, from: Bytes(from), len: Bytes(len), access: ACCESSES[access], evidence: EVIDENCE[evidence] }
         }),
         any::<[i32; 4]>().prop_map(|[anon, file, shmem, faults]| Action::Resident { anon, file, shmem, faults }),
         (prop::option::of((0usize..6, any::<i16>())), any::<i64>(), any::<u32>()).prop_map(|(calls, mapped, returned)| {

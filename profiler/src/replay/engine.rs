@@ -16,7 +16,7 @@ use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
 use crate::vm::thp;
 use crate::vm::{Kernel, Syscall};
-use crate::workload::{Action, ObjectId, Op};
+use crate::workload::{Action, Evidence, ObjectId, Op};
 
 /// Readings by their place in the kernel.
 const LOW: usize = 0;
@@ -133,8 +133,9 @@ impl Run {
             }
             Action::Realloc { id, tid, size } => self.realloc(id, Request { tid, size, align: 0, zeroed: false }),
             Action::Free { id, tid } => self.free(id, tid),
-            Action::Touch { id, from, len, access, seen } => self.touch(id, from, len, access, seen),
+            Action::Touch { id, from, len, access, evidence } => self.touch(id, from, len, access, evidence),
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
+            Action::Map { within } => self.kernel.begin_mappings(Bytes(within.into())),
             Action::Resident { .. } | Action::Mapping { .. } => self.carried.take(action),
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
@@ -159,7 +160,11 @@ impl Run {
         self.blocks[slot] = Some(Resident { block, size: request.size, born: self.now });
         self.survey.add(block, request.size);
         self.live += request.size.0;
-        self.use_bytes(block, Bytes(0), request.size, assumed);
+        if assumed && request.size.0 > 0 {
+            [EXPECTED, HIGH]
+                .into_iter()
+                .for_each(|reading| self.kernel.space_mut().touch_in(reading, block.addr, request.size, Access::Write));
+        }
     }
 
     fn realloc(&mut self, id: ObjectId, request: Request) {
@@ -176,7 +181,6 @@ impl Run {
         self.survey.remove(old, size);
         self.survey.add(block, request.size);
         self.live = self.live - size.0 + request.size.0;
-        self.use_bytes(block, size, request.size, false);
     }
 
     fn compare(&mut self, call: &'static str, request: Request, block: Option<Block>) {
@@ -194,29 +198,19 @@ impl Run {
         }
     }
 
-    /// The bytes `from..to` are new to the program: the highest reading touches them at once, the expected one where they are assumed touched.
-    fn use_bytes(&mut self, block: Block, from: Bytes, to: Bytes, assumed: bool) {
-        if to <= from {
-            return;
-        }
-        let (addr, len) = (block.addr.offset(from), to - from);
-        if assumed {
-            self.kernel.space_mut().touch_in(EXPECTED, addr, len, Access::Write);
-        }
-        self.kernel.space_mut().touch_in(HIGH, addr, len, Access::Write);
-    }
-
-    fn touch(&mut self, id: ObjectId, from: Bytes, len: Bytes, access: Access, seen: bool) {
+    fn touch(&mut self, id: ObjectId, from: Bytes, len: Bytes, access: Access, evidence: Evidence) {
         let Some(Resident { block, size, .. }) = self.blocks.get(id as usize).copied().flatten() else { return };
         let len = len.min(size.saturating_sub(from));
         if len.0 == 0 {
             return;
         }
-        let addr = block.addr.offset(from);
-        self.kernel.space_mut().touch_in(EXPECTED, addr, len, access);
-        self.kernel.space_mut().touch_in(HIGH, addr, len, access);
-        if seen {
-            self.kernel.space_mut().touch_in(LOW, addr, Bytes(1), access);
+        let (addr, space) = (block.addr.offset(from), self.kernel.space_mut());
+        space.touch_in(HIGH, addr, len, access);
+        if evidence != Evidence::Possible {
+            space.touch_in(EXPECTED, addr, len, access);
+        }
+        if evidence == Evidence::Seen {
+            space.touch_in(LOW, addr, Bytes(1), access);
         }
     }
 

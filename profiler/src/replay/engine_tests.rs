@@ -22,7 +22,11 @@ fn alloc(id: u32, size: u64, assumed: bool) -> Action {
 }
 
 fn touch(id: u32, from: u64, len: u64, seen: bool) -> Action {
-    Action::Touch { id, from: Bytes(from), len: Bytes(len), access: Access::Write, seen }
+    known(id, from, len, if seen { Evidence::Seen } else { Evidence::Assumed })
+}
+
+fn known(id: u32, from: u64, len: u64, evidence: Evidence) -> Action {
+    Action::Touch { id, from: Bytes(from), len: Bytes(len), access: Access::Write, evidence }
 }
 
 fn free(id: u32) -> Action {
@@ -31,11 +35,12 @@ fn free(id: u32) -> Action {
 
 #[test]
 fn three_readings_differ_in_what_was_touched() {
-    let actions = [alloc(0, MIB, false), touch(0, 0, 100, true), touch(0, 8192, 8192, false), alloc(1, 100, true), Action::End];
+    let possible = known(0, 0, MIB, Evidence::Possible);
+    let actions = [alloc(0, MIB, false), possible, touch(0, 0, 100, true), touch(0, 8192, 8192, false), alloc(1, 100, true), Action::End];
     let outcome = run("mmap-only", &actions);
     let pages = |bytes: Bytes| bytes.0 / PAGE;
     let peak = outcome.peak_rss.unwrap();
-    // Two headers; two or three pages of the assumed touch, which begins 16 bytes into a page; all of the block and its header's page.
+    // Two headers; two or three pages of the assumed touch, which begins 16 bytes into a page; all that is possible and the header's page.
     assert_eq!([peak.low, peak.expected, peak.high].map(pages), [2, 2 + 3, 257 + 1]);
     assert_eq!([outcome.minor_faults.low, outcome.minor_faults.expected, outcome.minor_faults.high], [2, 5, 258]);
     assert_eq!((outcome.peak_live, outcome.peak_mapped), (Bytes(MIB + 100), Bytes(258 * PAGE)));
@@ -85,7 +90,8 @@ fn a_peak_inside_an_operation_is_seen() {
 
 #[test]
 fn huge_pages_trade_faults_for_memory() {
-    let actions = [alloc(0, 8 * MIB, false), touch(0, 3 * MIB, 1, true), touch(0, 7 * MIB, 1, true), Action::End];
+    let all = known(0, 0, 8 * MIB, Evidence::Possible);
+    let actions = [alloc(0, 8 * MIB, false), all, touch(0, 3 * MIB, 1, true), touch(0, 7 * MIB, 1, true), Action::End];
     let [small, huge] = ["brk-only", "brk-only+thp=always"].map(|spec| run(spec, &actions));
     assert!(huge.peak_rss.unwrap().low.0 >= 4 * MIB && small.peak_rss.unwrap().low.0 < 8 * PAGE);
     assert!(huge.minor_faults.high < small.minor_faults.high / 100);

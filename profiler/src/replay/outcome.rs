@@ -33,9 +33,9 @@ impl fmt::Display for Source {
 pub struct Readings<T> {
     /// Usually of the reading that only touches that were seen happened.
     pub low: T,
-    /// Touches that were seen and those assumed.
+    /// Touches that were seen, and those inferred and assumed.
     pub expected: T,
-    /// Usually of the reading that every requested byte was touched at its allocation.
+    /// Usually of the reading that all was touched whose touch could not be seen.
     pub high: T,
 }
 

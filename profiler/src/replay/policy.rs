@@ -3,7 +3,7 @@
 //! ```text
 //! SPEC     NAME[@VERSION][:key=value[,key=value…]][+thp=always|madvise|never]
 //!          env:VARIABLE=value[ VARIABLE=value…][+thp=…]              the real knobs, as one would set them
-//!          recorded                                                  the recorded placements themselves
+//!          recorded[+thp=…]                                          the recorded placements themselves
 //! value    a whole number, with K, M or G (powers of 1024) where it counts bytes
 //! ```
 
@@ -38,9 +38,14 @@ impl Policy {
         Policy { text: RECORDED.to_owned(), model: None, versioned: false, thp: None }
     }
 
-    /// Whether it is the recorded placements, which no model replays.
+    /// Whether it is the recorded placements, which no model replays; possibly in another huge-page mode.
     pub fn is_recorded(&self) -> bool {
         self.model.is_none()
+    }
+
+    /// Whether it is what happened, and no question of what would have.
+    pub fn is_what_happened(&self) -> bool {
+        self.is_recorded() && self.thp.is_none()
     }
 
     /// Its model.
@@ -119,8 +124,7 @@ impl Policy {
             Some((body, mode)) => (body, Some(thp_mode(mode)?)),
         };
         if body == RECORDED {
-            let same = thp.is_none();
-            return same.then(Policy::recorded).ok_or_else(|| usage("`recorded` takes no settings: it is what happened".to_owned()));
+            return Ok(Policy { text: text.to_owned(), thp, ..Policy::recorded() });
         }
         let model = match body.strip_prefix("env:") {
             Some(knobs) => from_knobs(knobs, known)?,

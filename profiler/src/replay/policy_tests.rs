@@ -93,7 +93,6 @@ fn what_is_unknown_is_refused_with_the_nearest_valid_one() {
     assert!(refusal(Policy::parse("brk-only:top_pad")).contains("key=value"));
     assert!(refusal(Policy::parse("brk-only:top_pad=12Q")).contains("number of bytes"));
     assert!(refusal(Policy::parse("brk-only:top_pad=-1")).contains("out of range"));
-    assert!(refusal(Policy::parse("recorded+thp=always")).contains("no settings"));
     assert!(refusal(Policy::parse("")).contains("unknown policy"));
     assert!(refusal(sample("sample@2.35")).contains("did you mean `2.36`"));
     assert!(refusal(sample("sample:arena_max=2K")).contains("whole number"));
@@ -104,6 +103,9 @@ fn recorded_is_no_model() {
     let policy = Policy::parse("recorded").unwrap();
     assert!(policy.is_recorded() && policy.build().is_err());
     assert!(!Policy::parse("mmap-only").unwrap().is_recorded());
+    let elsewhere = Policy::parse("recorded+thp=always").unwrap();
+    assert!(elsewhere.is_recorded() && !elsewhere.is_what_happened() && policy.is_what_happened());
+    assert_eq!(elsewhere.to_string(), "recorded+thp=always");
 }
 
 proptest! {

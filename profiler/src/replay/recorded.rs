@@ -11,7 +11,7 @@ use crate::event::{Event, ProcessId, What};
 use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass, ThreadUse};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
-use crate::workload::{Action, Books, Lifter, Op};
+use crate::workload::{Action, Books, Lifter, Op, ProbeCost, Touches};
 
 /// A recording while it is read.
 pub struct Recording {
@@ -19,6 +19,7 @@ pub struct Recording {
     blocks: Blocks,
     recorded: Meter,
     measured: Meter,
+    apart: Apart,
     /// Whether the kernel's counters were seen at all.
     counted: bool,
     rss: Bytes,
@@ -29,6 +30,28 @@ pub struct Recording {
     placed: Option<Vec<Placed>>,
     /// `None` where nobody asks.
     claims: Option<Watch>,
+}
+
+/// How far two curves are from each other.
+#[derive(Default)]
+struct Apart {
+    /// Bytes × ns.
+    area: u128,
+    now: Bytes,
+    time: Nanos,
+}
+
+impl Apart {
+    /// What the curves are from this time on.
+    fn since(&mut self, time: Nanos, one: Bytes, other: Bytes) {
+        self.area += u128::from(self.now.0) * u128::from(time.saturating_sub(self.time).0);
+        (self.now, self.time) = (Bytes(one.0.abs_diff(other.0)), time);
+    }
+
+    /// Averaged over the time.
+    fn mean(&self) -> Bytes {
+        Bytes((self.area / u128::from(self.time.0.max(1))) as u64)
+    }
 }
 
 /// What a recording says about the process, whatever the policy.
@@ -46,13 +69,21 @@ pub struct Facts {
     pub lifetimes: Vec<LifetimeClass>,
     /// What became of every event.
     pub books: Books,
+    /// Bytes of blocks by how their touch is known.
+    pub touches: Touches,
+    /// Resident memory of the allocator that is older than the recording: every policy carries it, and nobody knows what is in it.
+    pub older: Bytes,
+    /// Time-averaged absolute difference of the resident sets, recorded and measured; `None` where nothing was measured.
+    pub apart: Option<Bytes>,
     /// Pages that `MAP_POPULATE` made resident: counted in `ru_minflt`, but by no fault event.
     pub populated: u64,
+    /// Minor faults that are the recorder's: the kernel counts them with the process's.
+    pub recorders_faults: u64,
     /// Touches that met nothing that could be touched.
     pub strays: u64,
     /// What was counted of it beside, if that was asked for.
     pub claims: Option<Claims>,
-    /// Length of the process's part of the recording, without the pauses that the recorder made.
+    /// Length of the process's part of the recording, without the pauses that the recorder made and the cost of its probes.
     pub duration: Nanos,
 }
 
@@ -64,6 +95,7 @@ impl Recording {
             blocks: Blocks::default(),
             recorded: Meter::default(),
             measured: Meter::default(),
+            apart: Apart::default(),
             counted: false,
             rss: Bytes(0),
             faults: 0,
@@ -71,6 +103,19 @@ impl Recording {
             placed: None,
             claims: None,
         }
+    }
+
+    /// With probes that cost this much, which is taken off the clock.
+    #[must_use]
+    pub fn at_cost(self, cost: ProbeCost) -> Recording {
+        Recording { lifter: self.lifter.at_cost(cost), ..self }
+    }
+
+    /// The same process under another huge-page setting.
+    #[must_use]
+    pub fn again_in(&self, mode: thp::Mode) -> Recording {
+        let empty = Recording::new(0, mode);
+        Recording { lifter: self.lifter.again_in(mode), ..empty }
     }
 
     /// Counts what [`Facts::claims`] tells.
@@ -109,7 +154,7 @@ impl Recording {
         self.place(event, number, &out[first..]);
         let measured = match event.what {
             What::Rss { anon, file, shmem } => {
-                self.rss = (anon + file + shmem).bytes();
+                self.rss = (anon + file + shmem).bytes() - Pages(self.lifter.recorders_own()).bytes();
                 self.counted = true;
                 true
             }
@@ -144,7 +189,11 @@ impl Recording {
             threads: self.blocks.threads(),
             lifetimes: self.blocks.lifetime_classes(),
             books,
+            touches: self.lifter.touches(),
+            older: self.lifter.placement().map_or(Bytes(0), |placement| placement.older_heap().bytes()),
+            apart: self.counted.then(|| self.apart.mean()),
             populated: counters.populated,
+            recorders_faults: self.lifter.recorders_own(),
             strays: counters.strays,
             claims: self.claims.map(Watch::finish),
             duration: self.lifter.now(),
@@ -184,6 +233,7 @@ impl Recording {
         let (counters, mapped) = (*placement.space().counters(0), placement.space().mapped());
         self.recorded.high(resident(anon_peak), placement.space().mapped_peak());
         let (minor_faults, returned) = (counters.minor_faults, counters.returned);
+        self.apart.since(time, resident(counters.anon), self.rss);
         self.recorded.sample(Point { time, rss: resident(counters.anon), live, mapped, minor_faults, returned });
         if measured {
             self.measured.sample(Point { time, rss: self.rss, live, mapped, minor_faults: self.faults, returned: Bytes(0) });

@@ -3,7 +3,7 @@
 //! ```text
 //! os         the port through which allocator models ask for memory
 //! kernel     implements the port: chooses addresses, counts calls
-//! space      one address space: mappings and the break
+//! space      one address space: mappings and the break; recorded is what only that of a recorded process can do
 //! reading    which pages are resident, and faults, if what was touched is this; a space may have several
 //! spot       where a block lies, relative to its area
 //! range_map  disjoint page ranges → value          pages  the states, sparse
@@ -11,10 +11,11 @@
 //! thp        huge pages: what a first touch gets
 //! ```
 //!
-//! Modelled: 4 KiB minor faults, the shared zero page, copy on write of private file pages and after `fork`, huge pages at the first
-//! touch. Not modelled: reclaim and swap, `khugepaged` (which makes huge pages in the background), the split of a huge page
-//! (its remaining pages stay resident, as in the kernel), and `MADV_FREE`, whose pages count as returned but stay resident, as they do
-//! until the kernel runs short of memory.
+//! Modelled: 4 KiB minor faults, the shared zero page, copy on write of private file pages and after `fork`, huge pages at the first touch and
+//! their split (what is left of one stays resident), memory that the kernel populates (`MAP_POPULATE`, `MADV_POPULATE_*`), stacks that grow, the pages
+//! around a fault in a file, and `MADV_FREE`, whose pages count as returned but stay resident, as they do until the kernel runs short of memory; the
+//! lowest reading takes them as gone. Not modelled: reclaim and swap, `khugepaged` (which makes huge pages in the background, at most 4096 small pages
+//! every 10 s by default), and `mlock`, which is not recorded: what it populates shows in the measured resident set alone.
 
 mod hot;
 pub mod kernel;

@@ -44,6 +44,13 @@ impl Reading {
         gone
     }
 
+    /// Pages that the kernel may take when it wants them: they count as given back, and stay.
+    pub(super) fn offer(&mut self, range: &Range<u64>) -> Pages {
+        let freed = Pages(self.pages.tally(range.clone()).anon);
+        self.counters.returned += freed.bytes();
+        freed
+    }
+
     /// Carries pages to another place, which must be empty.
     pub(super) fn carry(&mut self, from: Range<u64>, to: u64) {
         let mut moved = Vec::new();
@@ -108,7 +115,7 @@ impl Reading {
 /// The state after an access; a change of state is a fault, but for a spare page.
 fn step(state: Page, backing: Backing, access: Access) -> Page {
     match (backing, access, state) {
-        (Backing::Shared, _, _) => Page::File,
+        (Backing::Shared | Backing::Special, _, _) => Page::File,
         (_, Access::Write, _) | (_, _, Page::Spare) => Page::Anon,
         (Backing::PrivateFile, _, Page::Absent) => Page::File,
         (_, _, Page::Absent) => Page::Zero,

@@ -11,8 +11,8 @@ use crate::event::{Access, Advice, Backing, PROT_READ, PROT_WRITE};
 use crate::units::{Addr, Bytes, PAGE, Pages};
 use std::ops::Range;
 
-/// How far below a stack a touch still makes it grow: the usual limit of a stack, 8 MiB.
-const STACK_REACH: u64 = 2048;
+#[path = "recorded.rs"]
+mod recorded;
 
 /// A mapping, as far as residency depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,10 @@ pub enum Touched {
     /// The page was ready.
     Ready,
     /// A minor fault.
-    Fault,
+    Fault {
+        /// Anonymous pages that became resident by it.
+        gained: Pages,
+    },
     /// Nothing that could be touched.
     Stray,
 }
@@ -171,16 +174,18 @@ impl<const N: usize> AddressSpace<N> {
     }
 
     /// `madvise` that succeeded; answers with the resident anonymous pages given back, in the first reading.
+    ///
+    /// Pages offered by `MADV_FREE` stay until the kernel runs short of memory. Of several readings the first, which is the lowest, takes them as gone.
     pub fn advise(&mut self, addr: Addr, len: Bytes, advice: Advice) -> Pages {
         let range = page_range(addr, len);
         match advice {
             Advice::DontNeed => Pages(self.give_back(&range).anon),
             Advice::Free => {
-                let freed = self.readings.each_mut().map(|reading| {
-                    let freed = Pages(reading.pages.tally(range.clone()).anon);
-                    reading.counters.returned += freed.bytes();
-                    freed
-                });
+                self.hot.forget(&range);
+                let freed = self.readings.each_mut().map(|reading| reading.offer(&range));
+                if N > 1 {
+                    self.readings[0].forget(range);
+                }
                 freed[0]
             }
             Advice::HugePage | Advice::NoHugePage => {
@@ -188,6 +193,8 @@ impl<const N: usize> AddressSpace<N> {
                 self.vmas.update(range, |vma| Vma { huge, ..*vma });
                 Pages(0)
             }
+            Advice::PopulateRead => self.populate_as(addr, len, Access::Read),
+            Advice::PopulateWrite => self.populate_as(addr, len, Access::Write),
             Advice::Other(_) => Pages(0),
         }
     }
@@ -243,6 +250,16 @@ impl<const N: usize> AddressSpace<N> {
         reading.counters.strays += range.end - range.start - allowed;
     }
 
+    /// The kernel accesses pages by itself; gives nothing back.
+    fn populate_as(&mut self, addr: Addr, len: Bytes, access: Access) -> Pages {
+        let before = self.readings.each_ref().map(|reading| reading.counters.minor_faults);
+        self.touch(addr, len, access);
+        for (reading, before) in self.readings.iter_mut().zip(before) {
+            reading.counters.populated += reading.counters.minor_faults - before;
+        }
+        Pages(0)
+    }
+
     /// Answers with the pages that were mapped there before.
     fn add_vma(&mut self, range: Range<u64>, vma: Vma) -> u64 {
         let pages = range.end - range.start;
@@ -269,87 +286,10 @@ impl<const N: usize> AddressSpace<N> {
     }
 }
 
-/// What only a recorded process needs: it has one reading, the truth.
-impl AddressSpace<1> {
-    /// State of the page that holds `addr`.
-    pub fn page(&self, addr: Addr) -> Page {
-        self.pages().get(addr.page())
-    }
-
-    /// States of all pages.
-    pub fn pages(&self) -> &PageStates {
-        &self.readings[0].pages
-    }
-
-    /// Makes the pages of a fresh mapping resident, as `MAP_POPULATE` does: faults that no fault event shows.
-    pub fn populate(&mut self, addr: Addr, len: Bytes) {
-        let before = self.counters(0).minor_faults;
-        let writable = |vma: &Vma| vma.prot & PROT_WRITE != 0 && vma.backing != Backing::Shared;
-        let access = if self.vma(addr).as_ref().is_some_and(writable) { Access::Write } else { Access::Read };
-        self.touch(addr, len, access);
-        let counters = &mut self.readings[0].counters;
-        counters.populated += counters.minor_faults - before;
-    }
-
-    /// Pages that were resident and anonymous before anybody looked: no fault is counted.
-    pub fn mark_resident(&mut self, addr: Addr, len: Bytes) {
-        let private = |vma: &Vma| !matches!(vma.backing, Backing::Shared | Backing::Special);
-        for page in page_range(addr, len) {
-            if self.vmas.get(page).is_some_and(|(_, vma)| private(&vma)) {
-                self.readings[0].hold(page);
-            } else {
-                self.readings[0].counters.strays += 1;
-            }
-        }
-    }
-
-    /// The child's memory after [`fork`](Self::fork): the same pages, with faults, returns and strays counted from zero.
-    pub fn child(&self) -> AddressSpace {
-        let mut child = self.clone();
-        let anon = self.counters(0).anon;
-        child.readings[0].counters = Counters { anon, anon_peak: anon, ..Counters::default() };
-        child.mapped_peak = child.mapped;
-        child
-    }
-
-    /// A minor fault that is known from elsewhere and changed no state.
-    pub fn count_fault(&mut self) {
-        self.readings[0].counters.minor_faults += 1;
-    }
-
-    /// One access to one byte, as a fault event shows it.
-    pub fn touch_at(&mut self, addr: Addr, access: Access) -> Touched {
-        if self.readings[0].ready(addr.page(), access) {
-            return Touched::Ready;
-        }
-        self.grow_stack(addr.page());
-        let before = *self.counters(0);
-        self.touch(addr, Bytes(1), access);
-        match (self.counters(0).minor_faults > before.minor_faults, self.counters(0).strays > before.strays) {
-            (true, _) => Touched::Fault,
-            (_, true) => Touched::Stray,
-            _ => Touched::Ready,
-        }
-    }
-
-    /// A touch just below a stack extends it down to that page.
-    fn grow_stack(&mut self, page: u64) {
-        if self.vmas.get(page).is_some() {
-            return;
-        }
-        let Some((above, vma)) = self.vmas.next_from(page) else { return };
-        if vma.backing == Backing::Stack && above.start - page <= STACK_REACH {
-            let vma = *vma;
-            self.add_vma(page..above.start, vma);
-        }
-    }
-}
-
 impl Vma {
     fn allows(&self, access: Access) -> bool {
-        match (self.backing, access) {
-            (Backing::Special, _) => false,
-            (_, Access::Write) => self.prot & PROT_WRITE != 0,
+        match access {
+            Access::Write => self.prot & PROT_WRITE != 0,
             _ => self.prot != 0,
         }
     }

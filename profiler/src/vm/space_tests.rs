@@ -7,6 +7,10 @@ const RW: u8 = PROT_READ | PROT_WRITE;
 const BASE: Addr = Addr(0x7000_0000_0000);
 const P: u64 = 4096;
 
+fn fault(gained: u64) -> Touched {
+    Touched::Fault { gained: Pages(gained) }
+}
+
 fn at(page: u64) -> Addr {
     Addr(BASE.0 + page * P)
 }
@@ -24,10 +28,10 @@ fn state(space: &AddressSpace) -> (u64, u64) {
 #[test]
 fn read_then_write_costs_two_faults_and_one_page() {
     let mut space = mapped(4, Backing::Anonymous);
-    assert_eq!(space.touch_at(at(1), Access::Read), Touched::Fault);
+    assert_eq!(space.touch_at(at(1), Access::Read), fault(0));
     assert_eq!(state(&space), (0, 1));
     assert_eq!(space.touch_at(at(1), Access::Read), Touched::Ready);
-    assert_eq!(space.touch_at(at(1), Access::Write), Touched::Fault);
+    assert_eq!(space.touch_at(at(1), Access::Write), fault(1));
     assert_eq!(state(&space), (1, 2));
     assert_eq!(space.touch_at(at(1), Access::Write), Touched::Ready);
 }
@@ -86,7 +90,7 @@ fn fork_costs_one_fault_per_written_page_and_no_memory() {
     space.fork();
     let mut child = space.clone();
     assert_eq!(child.touch_at(at(0), Access::Read), Touched::Ready);
-    assert_eq!(child.touch_at(at(0), Access::Write), Touched::Fault);
+    assert_eq!(child.touch_at(at(0), Access::Write), fault(0));
     assert_eq!(child.touch_at(at(0), Access::Write), Touched::Ready);
     assert_eq!((state(&child), state(&space)), ((2, 3), (2, 2)));
 }
@@ -101,7 +105,7 @@ fn populate_counts_faults_that_no_event_shows() {
 #[test]
 fn stacks_grow_towards_a_touch_but_not_over_a_gap_of_megabytes() {
     let mut space = mapped(4, Backing::Stack);
-    assert_eq!(space.touch_at(Addr(BASE.0 - 3 * P), Access::Write), Touched::Fault);
+    assert_eq!(space.touch_at(Addr(BASE.0 - 3 * P), Access::Write), fault(1));
     assert_eq!(space.mapped().0, 7 * P);
     assert_eq!(space.touch_at(Addr(BASE.0 - 3000 * P), Access::Write), Touched::Stray);
     assert_eq!(space.counters(0).strays, 1);
@@ -113,7 +117,7 @@ fn forbidden_touches_are_strays() {
     space.protect(at(0), Bytes(P), 0);
     space.protect(at(1), Bytes(P), PROT_READ);
     let done = [(0, Access::Read), (1, Access::Read), (1, Access::Write)].map(|(page, access)| space.touch_at(at(page), access));
-    assert_eq!(done, [Touched::Stray, Touched::Fault, Touched::Stray]);
+    assert_eq!(done, [Touched::Stray, fault(0), Touched::Stray]);
 }
 
 #[test]

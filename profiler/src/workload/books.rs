@@ -17,11 +17,14 @@ pub(super) const OWN_TOUCH: &str = "the allocator's own touch";
 /// A call of the malloc family that gave nothing.
 pub const FAILED: &str = "failed call";
 pub(super) const FREE_NULL: &str = "free of NULL";
-pub(super) const FREE_UNKNOWN: &str = "free of a block that is older than the recording or was freed before";
-pub(super) const FREE_INHERITED: &str = "free of a block inherited at fork";
+/// A block that nobody saw being given out.
+pub const FREE_UNKNOWN: &str = "free of a block that is older than the recording or was freed before";
+/// A block that a forked child has from its parent.
+pub const FREE_INHERITED: &str = "free of a block inherited at fork";
 pub(super) const FREE_AT_EXIT: &str = "free in a thread's teardown: the cache of what it had freed before";
 pub(super) const IDLE_FAULT: &str = "fault on a page that was there already (two threads at once)";
 pub(super) const STRAY_FAULT: &str = "fault where nothing is mapped that could be touched";
+pub(super) const RECORDERS_FAULT: &str = "fault on a page of the recorder's own";
 pub(super) const THREAD_START: &str = "start of a thread";
 pub(super) const PAUSE: &str = "pause that the recorder made: taken off the clock";
 pub(super) const IMPOSSIBLE: &str = "address or length that no process can have";

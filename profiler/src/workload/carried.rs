@@ -1,6 +1,7 @@
 //! What every policy must add to its own.
 
 use super::regions::Owner;
+use crate::units::Pages;
 use crate::vm::Syscall;
 
 /// What an event changed in the program's own memory: what every policy must add.
@@ -31,4 +32,14 @@ impl Carried {
     pub(super) fn with_call_of(self, owner: Owner, kind: Syscall) -> Carried {
         if owner == Owner::Program { self.with_call(kind) } else { self }
     }
+}
+
+/// 2^31 pages are 8 TiB of resident memory.
+pub(super) fn narrow(pages: i64) -> i32 {
+    pages.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+}
+
+/// Between two counts of pages.
+pub(super) fn difference(now: Pages, before: Pages) -> i32 {
+    narrow(now.0 as i64 - before.0 as i64)
 }

@@ -1,6 +1,10 @@
-//! A process's own clock: the time since it began, without the pauses that the recorder made.
+//! A process's own clock: the time since it began, without the pauses that the recorder made, and without what its probes cost.
+//!
+//! The cost of a probe is taken off where the thread's event before was the process's last one, and never more than has passed since: of threads that
+//! run at the same time one waits for nothing, and no clock can be that of all.
 
-use crate::event::{Event, What};
+use super::probes::ProbeCost;
+use crate::event::{Event, Tid, What};
 use crate::units::Nanos;
 
 #[derive(Clone, Copy, Debug)]
@@ -11,13 +15,18 @@ pub(super) struct Clock {
     paused: Nanos,
     /// When it was last let go on, on the recording's clock.
     resumed: Nanos,
+    cost: ProbeCost,
+    /// What the probes have cost so far.
+    spent: Nanos,
+    /// The thread of the last event.
+    last: Tid,
     now: Nanos,
 }
 
 impl Clock {
     /// Of a process that began at this time of the recording.
-    pub(super) fn starting_at(origin: Nanos) -> Clock {
-        Clock { origin, paused: Nanos(0), resumed: origin, now: Nanos(0) }
+    pub(super) fn starting_at(origin: Nanos, cost: ProbeCost) -> Clock {
+        Clock { origin, paused: Nanos(0), resumed: origin, cost, spent: Nanos(0), last: 0, now: Nanos(0) }
     }
 
     /// Goes on to an event. One that comes late, or from a thread that was still on its way into a pause, does not turn the clock back.
@@ -25,8 +34,12 @@ impl Clock {
         if let What::Paused { since } = event.what {
             self.pause(since, event.time);
         }
-        let running = event.time.saturating_sub(self.origin).saturating_sub(self.paused);
-        self.now = self.now.max(running);
+        let running = event.time.saturating_sub(self.origin).saturating_sub(self.paused).saturating_sub(self.spent);
+        let passed = running.saturating_sub(self.now);
+        let cost = if event.tid == self.last { self.cost.of(event).min(passed) } else { Nanos(0) };
+        self.spent += cost;
+        self.now += passed - cost;
+        self.last = event.tid;
     }
 
     /// A stop from before the last continuation was ended by that one: two threads had stopped the process at the same time.
@@ -35,6 +48,11 @@ impl Clock {
             self.paused += until.saturating_sub(since);
         }
         self.resumed = self.resumed.max(until);
+    }
+
+    /// What its probes cost.
+    pub(super) fn cost(&self) -> ProbeCost {
+        self.cost
     }
 
     /// Time since the process began.
@@ -49,12 +67,12 @@ mod tests {
     use super::super::{Action, Lifter};
     use super::*;
     use crate::event::ProcessId;
-    use crate::units::PAGE;
+    use crate::units::{Addr, PAGE};
     use crate::vm::thp;
     use proptest::prelude::*;
 
     fn times(begin: u64, events: &[(u64, Option<u64>)]) -> Vec<u64> {
-        let mut clock = Clock::starting_at(Nanos(begin));
+        let mut clock = Clock::starting_at(Nanos(begin), ProbeCost::default());
         let what = |since: Option<u64>| since.map_or(What::Start, |since| What::Paused { since: Nanos(since) });
         let event =
             |&(time, since): &(u64, Option<u64>)| Event { time: Nanos(time), process: 0, tid: 1, in_heap: false, what: what(since) };
@@ -79,6 +97,20 @@ mod tests {
     #[test]
     fn a_stop_that_an_earlier_continuation_has_ended_is_no_pause() {
         assert_eq!(times(0, &[(500, Some(10)), (700, Some(11)), (710, None)]), [10, 210, 220]);
+    }
+
+    #[test]
+    fn what_a_probe_costs_is_taken_off_as_far_as_it_can_be() {
+        let cost = ProbeCost { alloc: Nanos(70), free: Nanos(40) };
+        let mut clock = Clock::starting_at(Nanos(0), cost);
+        let free = What::Free { ptr: Addr(16) };
+        // A second thread's call may have been at the same time; another event costs nothing; a short gap is not made negative.
+        let events = [(100, 1, free), (200, 1, free), (300, 2, free), (400, 2, What::ThreadEnd), (430, 2, free), (500, 2, free)];
+        let shown = events.map(|(time, tid, what)| {
+            clock.advance(&Event { time: Nanos(time), process: 0, tid, in_heap: false, what });
+            clock.now().0
+        });
+        assert_eq!(shown, [100, 160, 260, 360, 360, 390]);
     }
 
     /// When each action of the malloc family happened, and when the process ended.

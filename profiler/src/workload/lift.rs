@@ -3,7 +3,9 @@
 use super::Op;
 use super::books::Books;
 use super::placement::Placement;
+use super::probes::ProbeCost;
 use super::process::Process;
+use super::touch::Touches;
 use crate::event::{Event, ProcessId, What};
 use crate::units::{Nanos, Pages};
 use crate::vm::thp;
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 pub struct Lifter {
     selected: ProcessId,
     thp: thp::Mode,
+    cost: ProbeCost,
     process: Option<Process>,
     /// Before the selected process begins, everyone who might fork it.
     ancestors: BTreeMap<ProcessId, Process>,
@@ -21,7 +24,19 @@ pub struct Lifter {
 impl Lifter {
     /// For one process of a recording made on a machine with this huge-page setting.
     pub fn new(selected: ProcessId, thp: thp::Mode) -> Lifter {
-        Lifter { selected, thp, process: None, ancestors: BTreeMap::new() }
+        Lifter { selected, thp, cost: ProbeCost::default(), process: None, ancestors: BTreeMap::new() }
+    }
+
+    /// A fresh one of the same process under another huge-page setting.
+    #[must_use]
+    pub fn again_in(&self, thp: thp::Mode) -> Lifter {
+        Lifter::new(self.selected, thp).at_cost(self.cost)
+    }
+
+    /// With probes that cost this much, which is taken off the clock.
+    #[must_use]
+    pub fn at_cost(self, cost: ProbeCost) -> Lifter {
+        Lifter { cost, ..self }
     }
 
     /// The machine's huge-page setting.
@@ -31,8 +46,8 @@ impl Lifter {
 
     /// Takes the next event, of any process; appends operations of the selected one. Answers whether the event was the selected one's.
     pub fn feed(&mut self, event: &Event, out: &mut Vec<Op>) -> bool {
-        let thp = self.thp;
-        let unknown = || Process::new(Placement::new(thp), event.time);
+        let (thp, cost) = (self.thp, self.cost);
+        let unknown = || Process::new(Placement::new(thp), event.time, cost);
         if event.process == self.selected {
             self.ancestors.clear();
             self.process.get_or_insert_with(unknown).feed(event, out);
@@ -84,12 +99,22 @@ impl Lifter {
         self.process.as_ref().map(|process| &process.books)
     }
 
-    /// File and shared-memory pages as last measured.
+    /// Bytes of blocks by how their touch is known, so far.
+    pub fn touches(&self) -> Touches {
+        self.process.as_ref().map_or_else(Touches::default, Process::touches)
+    }
+
+    /// Pages and faults that the recorder added to the process.
+    pub fn recorders_own(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::recorders_own)
+    }
+
+    /// File and shared-memory pages as last measured, without what the recorder changed.
     pub fn measured_pages(&self) -> (Pages, Pages) {
         self.process.as_ref().map_or((Pages(0), Pages(0)), |process| (process.file, process.shmem))
     }
 
-    /// Time since the selected process began, without the pauses that the recorder made.
+    /// Time since the selected process began, without the pauses that the recorder made and the cost of its probes.
     pub fn now(&self) -> Nanos {
         self.process.as_ref().map_or(Nanos(0), Process::now)
     }
@@ -98,6 +123,10 @@ impl Lifter {
 #[cfg(test)]
 #[path = "lift_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "touch_tests.rs"]
+mod touch_tests;
 
 #[cfg(test)]
 #[path = "told_tests.rs"]

@@ -7,6 +7,7 @@
 use super::ObjectId;
 use crate::units::{Addr, Bytes, Nanos};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 /// How long a displaced block waits for its `realloc`: far longer than any call takes.
 const PATIENCE: Nanos = Nanos(1_000_000_000);
@@ -18,6 +19,8 @@ pub(super) struct Object {
     pub(super) size: Bytes,
     /// Came with a fork: it belongs to the parent's workload.
     pub(super) inherited: bool,
+    /// From `calloc`.
+    pub(super) zeroed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +93,12 @@ impl Live {
     pub(super) fn containing(&self, addr: Addr) -> Option<(Addr, Object)> {
         let (&start, object) = self.map.range(..=addr.0).next_back()?;
         (addr.0 - start < object.size.0).then_some((Addr(start), *object))
+    }
+
+    /// The blocks that have a part in the bytes.
+    pub(super) fn overlapping(&self, bytes: Range<u64>) -> impl Iterator<Item = (Addr, Object)> + Clone {
+        let before = self.map.range(..bytes.start).next_back().filter(move |(start, object)| **start + object.size.0 > bytes.start);
+        before.into_iter().chain(self.map.range(bytes)).map(|(&start, &object)| (Addr(start), object))
     }
 
     /// Everything is the parent's from now on.

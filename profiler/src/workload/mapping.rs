@@ -1,7 +1,8 @@
 //! A call that mapped memory.
 
-use crate::event::{Backing, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_SHARED, MAP_STACK, PROT_EXEC, PROT_READ, PROT_WRITE};
-use crate::units::Bytes;
+use crate::event::{Advice, Backing, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_SHARED, MAP_STACK, PROT_EXEC, PROT_READ, PROT_WRITE};
+use crate::units::{Addr, Bytes};
+use crate::vm::AddressSpace;
 
 /// A call that mapped memory, as recorded.
 pub(super) struct Mapping {
@@ -22,8 +23,16 @@ impl Mapping {
         self.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0
     }
 
+    /// Maps as it did. What is a stack does not become huge (since Linux 6.7).
+    pub(super) fn map(&self, space: &mut AddressSpace, addr: Addr) {
+        space.map_at(addr, self.len, self.prot, self.backing());
+        if self.flags & MAP_STACK != 0 {
+            space.advise(addr, self.len, Advice::NoHugePage);
+        }
+    }
+
     /// What backs it.
-    pub(super) fn backing(&self) -> Backing {
+    fn backing(&self) -> Backing {
         let anonymous = self.flags & MAP_ANONYMOUS != 0 || !self.file;
         match (self.flags & MAP_SHARED != 0, anonymous) {
             (true, _) => Backing::Shared,

@@ -4,11 +4,13 @@
 //! lift        Event* → Op*: follows the selected process, and its ancestors until it begins
 //! process     one process: decides for every event whether it is lifted, carried or set aside; books counts each
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
+//! older       what the allocator held before the recording began
 //! mapping     a call that mapped memory
-//! clock       the process's own time, without the pauses that the recorder made
+//! clock       the process's own time, without the pauses that the recorder made and what its probes cost, which probes estimates
 //! live        recorded address → object; races between threads
+//! recorder    what the recorder itself did to the process's memory
 //! threads     what each thread did last: whose a shrinking break is, and which frees are a thread's teardown
-//! touch       page faults → touches of objects: the one place of inference
+//! touch       page faults → touches of objects: the one place of inference; habits is what it has learned of blocks of a size
 //! ```
 //!
 //! Memory that is not malloc's is *carried*: its pages, faults and calls are added to every policy as they were recorded. The
@@ -23,21 +25,28 @@
 mod books;
 mod carried;
 mod clock;
+mod habits;
 mod lift;
 mod live;
 mod mapping;
+mod older;
 mod placement;
+mod plausible;
+mod probes;
 mod process;
+mod recorder;
 mod regions;
 #[cfg(test)]
 pub(crate) mod script;
 mod threads;
 mod touch;
 
-pub use books::{Books, FAILED};
+pub use books::{Books, FAILED, FREE_INHERITED, FREE_UNKNOWN};
 pub use lift::Lifter;
 pub use placement::Placement;
+pub use probes::{Gaps, ProbeCost};
 pub use regions::Owner;
+pub use touch::Touches;
 
 use crate::event::{Access, Tid};
 use crate::units::{Bytes, Nanos};
@@ -46,10 +55,23 @@ use crate::vm::Syscall;
 /// A block of the program: a dense number that is used again after the block is freed.
 pub type ObjectId = u32;
 
+/// How a touch is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A page fault showed it.
+    Seen,
+    /// Unseen; blocks like it were seen to be touched as far as this.
+    Inferred,
+    /// Unseen, and taken for certain: small blocks, the beginning of large ones, and what there is no like of.
+    Assumed,
+    /// Unseen, and blocks like it were seen not to be touched as far as this: only the highest reading takes it.
+    Possible,
+}
+
 /// One step of the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
-    /// Since the process began to be recorded, without the pauses that the recorder made; never decreases.
+    /// Since the process began to be recorded, without the pauses that the recorder made and the cost of its probes; never decreases.
     pub time: Nanos,
     /// What is done.
     pub action: Action,
@@ -70,7 +92,7 @@ pub enum Action {
         align_log2: u8,
         /// Must be zero.
         zeroed: bool,
-        /// It lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
+        /// Small, and it lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
         assumed: bool,
     },
     /// A block is resized and keeps its number.
@@ -92,6 +114,11 @@ pub enum Action {
     /// The break was asked for the first time.
     Break {
         /// Bytes between the start of a huge page and where the break begins: which parts of it can become huge.
+        within: u32,
+    },
+    /// The allocator mapped for the first time.
+    Map {
+        /// Bytes between the start of a huge page and where the mapping ends: later ones follow below it, and it decides which parts of them become huge.
         within: u32,
     },
     /// The program itself moved the break: no call of the allocator, which finds it elsewhere the next time it looks.
@@ -125,8 +152,8 @@ pub enum Action {
         len: Bytes,
         /// How.
         access: Access,
-        /// Seen as a page fault; otherwise assumed.
-        seen: bool,
+        /// How that is known.
+        evidence: Evidence,
     },
     /// Memory that is not malloc's changed: differences in pages and minor faults.
     Resident {

@@ -22,10 +22,10 @@ use std::ops::Range;
 pub struct Placement {
     space: AddressSpace,
     calls: Calls,
-    regions: Regions,
+    pub(super) regions: Regions,
     /// Pages that were resident before this process was recorded (attach, fork). Where the allocator holds them they are carried too:
     /// no policy can know what is in them.
-    older: PageStates,
+    pub(super) older: PageStates,
 }
 
 impl Placement {
@@ -158,7 +158,7 @@ impl Placement {
             if implied {
                 this.space.unmap(addr, call.len);
             }
-            this.space.map_at(addr, call.len, call.prot, call.backing());
+            call.map(&mut this.space, addr);
             let made = if call.is_closed() { Made::Reserved } else { Made::Usual };
             this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
@@ -239,10 +239,10 @@ impl Placement {
         let mut carried = self.observe_faults(page, owner.unwrap_or(Owner::Program), |this| {
             touched = this.space.touch_at(addr, access);
             // Which file pages are present is the page cache's business: there the fault itself is the evidence.
-            let file = |backing| matches!(backing, Backing::PrivateFile | Backing::Shared);
+            let file = |backing| matches!(backing, Backing::PrivateFile | Backing::Shared | Backing::Special);
             if touched == Touched::Ready && this.space.vma(addr).is_some_and(|vma| file(vma.backing)) {
                 this.space.count_fault();
-                touched = Touched::Fault;
+                touched = Touched::Fault { gained: Pages(0) };
             }
         });
         if owner.is_none() && touched != Touched::Stray {

@@ -2,47 +2,60 @@
 
 use super::books::{
     Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, PAUSE,
-    STRAY_FAULT, THREAD_START,
+    RECORDERS_FAULT, STRAY_FAULT, THREAD_START,
 };
-use super::carried::Carried;
+use super::carried::{Carried, difference, narrow};
 use super::clock::Clock;
 use super::live::{Live, Object};
 use super::mapping::Mapping;
 use super::placement::Placement;
+use super::plausible::plausible;
+use super::probes::ProbeCost;
+use super::recorder::Recorder;
 use super::regions::Owner;
 use super::threads::Threads;
-use super::{Action, Op, touch};
+use super::touch::{self, Block, Inference, Touches};
+use super::{Action, Op};
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::Syscall;
-use crate::vm::kernel::HUGE;
 use crate::vm::space::Touched;
+
+#[path = "calls.rs"]
+mod calls;
 
 /// One process while it is followed.
 pub(super) struct Process {
     pub(super) placement: Placement,
     live: Live,
     threads: Threads,
+    inference: Inference,
     pub(super) books: Books,
     clock: Clock,
+    recorder: Recorder,
     pub(super) file: Pages,
     pub(super) shmem: Pages,
     /// What must come before the next operation: memory brought along at fork.
     brought: Carried,
+    /// The allocator has made a mapping.
+    has_mapped: bool,
     pub(super) ended: bool,
 }
 
 impl Process {
-    pub(super) fn new(placement: Placement, origin: Nanos) -> Process {
+    pub(super) fn new(placement: Placement, origin: Nanos, cost: ProbeCost) -> Process {
         Process {
             placement,
             live: Live::default(),
             threads: Threads::default(),
+            inference: Inference::default(),
             books: Books::default(),
-            clock: Clock::starting_at(origin),
+            clock: Clock::starting_at(origin, cost),
+            recorder: Recorder::default(),
             file: Pages(0),
             shmem: Pages(0),
             brought: Carried::default(),
+            has_mapped: false,
             ended: false,
         }
     }
@@ -51,7 +64,7 @@ impl Process {
         let (placement, brought) = self.placement.fork();
         let mut live = self.live.clone();
         live.inherit();
-        Process { live, brought, ..Process::new(placement, time) }
+        Process { live, brought, recorder: self.recorder.fork(), ..Process::new(placement, time, self.clock.cost()) }
     }
 
     pub(super) fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
@@ -60,6 +73,9 @@ impl Process {
         self.carry(brought, out);
         while let Some(object) = self.live.expired(Some(self.now())) {
             self.free_implicitly(object, event.tid, out);
+        }
+        if !matches!(event.what, What::Rss { .. } | What::Paused { .. }) {
+            self.recorder.ran();
         }
         let freeing = self.threads.note(event);
         let fate = match event.what {
@@ -78,17 +94,10 @@ impl Process {
         match event.what {
             What::Alloc { call, ptr, size, old, align } => self.alloc(call, ptr, size, old, align, tid, out),
             What::Free { ptr } => self.free(ptr, tid, out),
-            What::Fault { addr, access, .. } => {
-                let (touched, owner, carried) = self.placement.fault(addr, access);
-                self.carry(carried, out);
-                match (touched, owner) {
-                    (Touched::Stray, _) | (_, None) => Fate::SetAside(STRAY_FAULT),
-                    (Touched::Ready, _) => Fate::SetAside(IDLE_FAULT),
-                    (Touched::Fault, Some(Owner::Program)) => Fate::Carried,
-                    (Touched::Fault, Some(Owner::Allocator)) => self.touched(addr, access, event.in_heap, out),
-                }
-            }
-            What::Rss { file, shmem, .. } => {
+            What::Fault { addr, access, .. } => self.fault(addr, access, event.in_heap, out),
+            What::Rss { anon, file, shmem } => {
+                self.recorder.counted(event.time, anon);
+                let file = self.recorder.file(file);
                 let (file_before, shmem_before) = (self.file, self.shmem);
                 (self.file, self.shmem) = (file, shmem);
                 let (file, shmem) = (difference(file, file_before), difference(shmem, shmem_before));
@@ -108,7 +117,10 @@ impl Process {
                 Fate::Carried
             }
             What::ThreadStart { .. } => Fate::SetAside(THREAD_START),
-            What::Paused { .. } => Fate::SetAside(PAUSE),
+            What::Paused { since } => {
+                self.recorder.paused(since, event.time);
+                Fate::SetAside(PAUSE)
+            }
             What::Fork { .. } => {
                 self.placement.space_mut().fork();
                 self.emit(Action::Fork, out);
@@ -136,45 +148,6 @@ impl Process {
         }
     }
 
-    fn system_call(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
-        let (in_heap, now, place) = (event.in_heap, event.time, &mut self.placement);
-        let (owner, carried) = match event.what {
-            What::Mmap { len, prot, flags, file, result: Ok(addr), .. } => {
-                let call = Mapping { len, prot, flags, file };
-                place.mmap(addr, &call, in_heap || freeing && call.reserves(), now)
-            }
-            What::Munmap { addr, len, entered, errno: 0 } => place.munmap(addr, len, entered, in_heap),
-            What::Mremap { addr, len, new_len, result: Ok(to), .. } => place.mremap(addr, len, to, new_len, in_heap, now),
-            What::Madvise { addr, len, advice, errno: 0 } => place.madvise(addr, len, advice, in_heap),
-            What::Mprotect { addr, len, prot, errno: 0 } => place.mprotect(addr, len, prot, in_heap),
-            What::Mmap { .. } => place.called(Syscall::Mmap, in_heap),
-            What::Munmap { .. } => place.called(Syscall::Munmap, in_heap),
-            What::Mremap { .. } => place.called(Syscall::Mremap, in_heap),
-            What::Madvise { .. } => place.called(Syscall::Madvise, in_heap),
-            What::Mprotect { .. } => place.called(Syscall::Mprotect, in_heap),
-            _ => unreachable!("every other kind of event has its own arm in `lift`"),
-        };
-        self.carry(carried, out);
-        if owner == Owner::Allocator { Fate::SetAside(OWN_CALL) } else { Fate::Carried }
-    }
-
-    /// The break is the allocator's when it moves inside a call, or downwards where `free` may still be at work.
-    fn brk(&mut self, got: Addr, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
-        if self.placement.space().break_area().is_none() {
-            self.emit(Action::Break { within: (got.0 % HUGE) as u32 }, out);
-        }
-        let (owner, carried, delta) = self.placement.brk(got, event.in_heap, freeing, event.time);
-        self.carry(carried, out);
-        if owner == Owner::Allocator {
-            return Fate::SetAside(OWN_CALL);
-        }
-        if delta == 0 {
-            return Fate::Carried;
-        }
-        self.emit(Action::Sbrk { delta }, out);
-        Fate::Lifted
-    }
-
     #[allow(clippy::too_many_arguments, reason = "the fields of one event")]
     fn alloc(&mut self, call: Call, ptr: Addr, size: Bytes, old: Addr, align: u64, tid: Tid, out: &mut Vec<Op>) -> Fate {
         if ptr.is_null() {
@@ -198,25 +171,31 @@ impl Process {
         }
         let id = self.live.number();
         let align_log2 = align.checked_ilog2().unwrap_or(0) as u8;
-        let assumed = touch::all_hidden(self.placement.space().pages(), ptr, size);
-        self.emit(Action::Alloc { id, tid, size, align_log2, zeroed: call == Call::Calloc, assumed }, out);
-        self.live.place(ptr, Object { id, size, inherited: false }, self.now());
-        if !assumed {
-            self.assume(id, ptr, Bytes(0), size, out);
+        let zeroed = call == Call::Calloc;
+        let assumed = size.0 <= PAGE && touch::all_hidden(self.placement.space().pages(), ptr, size);
+        self.emit(Action::Alloc { id, tid, size, align_log2, zeroed, assumed }, out);
+        let object = Object { id, size, inherited: false, zeroed };
+        self.live.place(ptr, object, self.now());
+        if assumed {
+            self.inference.sums.assumed += size;
+        } else {
+            self.placed(object, ptr, Bytes(0), out);
         }
         Fate::Lifted
     }
 
     fn resize(&mut self, object: Object, ptr: Addr, size: Bytes, tid: Tid, out: &mut Vec<Op>) {
         self.emit(Action::Realloc { id: object.id, tid, size }, out);
-        self.live.place(ptr, Object { size, ..object }, self.now());
+        let resized = Object { size, ..object };
+        self.live.place(ptr, resized, self.now());
         // The old bytes were touched when they were, and copied by whoever moves the block.
-        self.assume(object.id, ptr, object.size.min(size), size, out);
+        self.placed(resized, ptr, object.size.min(size), out);
     }
 
-    fn assume(&self, id: u32, ptr: Addr, from: Bytes, to: Bytes, out: &mut Vec<Op>) {
+    /// The bytes of a block from `from` on are new to the program.
+    fn placed(&mut self, object: Object, addr: Addr, from: Bytes, out: &mut Vec<Op>) {
         let time = self.now();
-        touch::assumed(self.placement.space().pages(), id, ptr, from, to, |action| out.push(Op { time, action }));
+        self.inference.placed(self.placement.space().pages(), Block { addr, object }, from, |action| out.push(Op { time, action }));
     }
 
     fn free(&mut self, ptr: Addr, tid: Tid, out: &mut Vec<Op>) -> Fate {
@@ -247,19 +226,55 @@ impl Process {
         self.emit(Action::Free { id: object.id, tid }, out);
     }
 
-    fn touched(&mut self, addr: Addr, access: Access, in_heap: bool, out: &mut Vec<Op>) -> Fate {
-        match self.live.containing(addr) {
-            Some((_, object)) if object.inherited => {
-                let carried = self.placement.inherited_fault(addr);
-                self.carry(carried, out);
-                Fate::Carried
+    fn fault(&mut self, addr: Addr, access: Access, in_heap: bool, out: &mut Vec<Op>) -> Fate {
+        let (touched, owner, carried) = self.placement.fault(addr, access);
+        self.carry(carried, out);
+        match (touched, owner) {
+            (_, None) if access == Access::Exec => {
+                self.recorder.ran_outside();
+                Fate::SetAside(RECORDERS_FAULT)
             }
-            Some((start, object)) if !in_heap => {
-                self.emit(touch::seen(start, object, addr, access), out);
-                Fate::Lifted
-            }
-            _ => Fate::SetAside(OWN_TOUCH),
+            (Touched::Stray, _) | (_, None) => Fate::SetAside(STRAY_FAULT),
+            (Touched::Ready, _) => Fate::SetAside(IDLE_FAULT),
+            (Touched::Fault { .. }, Some(Owner::Program)) => Fate::Carried,
+            (Touched::Fault { gained }, Some(Owner::Allocator)) => self.touched(addr, access, gained, in_heap, out),
         }
+    }
+
+    /// A fault on an allocator's page, which made `gained` pages resident around it.
+    fn touched(&mut self, addr: Addr, access: Access, gained: Pages, in_heap: bool, out: &mut Vec<Op>) -> Fate {
+        let hit = self.live.containing(addr);
+        if hit.is_some_and(|(_, object)| object.inherited) {
+            let carried = self.placement.inherited_fault(addr);
+            self.carry(carried, out);
+            return Fate::Carried;
+        }
+        let time = self.now();
+        let mut emit = |action| out.push(Op { time, action });
+        let seen = hit.filter(|_| !in_heap).map(|(addr, object)| Block { addr, object });
+        if let Some(block) = seen {
+            self.inference.seen(block, addr, access, gained, &mut emit);
+        }
+        let inside = touch::around(addr, gained);
+        let others = self.live.overlapping(inside.clone()).filter(|(_, object)| !object.inherited && gained.0 > 0);
+        let blocks = others.map(|(addr, object)| Block { addr, object });
+        if gained.0 > 1 {
+            blocks.clone().for_each(|block| self.inference.lost_sight(block, inside.clone()));
+        }
+        for block in blocks {
+            self.inference.hidden_by_another(block, inside.clone(), (seen == Some(block)).then_some(addr), &mut emit);
+        }
+        if seen.is_some() { Fate::Lifted } else { Fate::SetAside(OWN_TOUCH) }
+    }
+
+    /// Bytes of blocks by how their touch is known, so far.
+    pub(super) fn touches(&self) -> Touches {
+        self.inference.sums
+    }
+
+    /// Pages and faults that the recorder added.
+    pub(super) fn recorders_own(&self) -> u64 {
+        self.recorder.own()
     }
 
     /// Time since it began, without pauses.
@@ -295,40 +310,4 @@ impl Process {
     fn emit(&self, action: Action, out: &mut Vec<Op>) {
         out.push(Op { time: self.now(), action });
     }
-}
-
-/// Whether numbers are such that sums of them cannot overflow: a damaged trace may hold anything.
-fn plausible(what: What) -> bool {
-    /// User addresses have at most 57 bits.
-    const LIMIT: u64 = 1 << 57;
-    /// 4 TiB resident in one piece.
-    const MOST_PAGES: u64 = 1 << 30;
-    let fits = |numbers: &[u64]| numbers.iter().all(|&number| number < LIMIT);
-    match what {
-        What::Alloc { ptr, size, old, .. } => ptr.is_null() || fits(&[ptr.0, size.0, old.0]),
-        What::Free { ptr } => fits(&[ptr.0]),
-        What::Brk { got, .. } => fits(&[got.0]),
-        What::Mmap { len, result, .. } => result.is_err() || fits(&[len.0, result.map_or(0, |addr| addr.0)]),
-        What::Mremap { addr, len, new_len, result, .. } => {
-            result.is_err() || fits(&[addr.0, len.0, new_len.0, result.map_or(0, |to| to.0)])
-        }
-        What::Munmap { addr, len, errno, .. } | What::Madvise { addr, len, errno, .. } | What::Mprotect { addr, len, errno, .. } => {
-            errno != 0 || fits(&[addr.0, len.0])
-        }
-        What::Trim { pad } => fits(&[pad.0]),
-        What::Fault { addr, .. } => fits(&[addr.0]),
-        What::Mapped { addr, len, .. } => fits(&[addr.0, len.0]),
-        What::Resident { addr, pages } => fits(&[addr.0]) && pages.0 <= MOST_PAGES,
-        What::Rss { anon, file, shmem } => [anon, file, shmem].iter().all(|pages| pages.0 <= LIMIT / PAGE),
-        _ => true,
-    }
-}
-
-/// 2^31 pages are 8 TiB of resident memory.
-fn narrow(pages: i64) -> i32 {
-    pages.clamp(i32::MIN.into(), i32::MAX.into()) as i32
-}
-
-fn difference(now: Pages, before: Pages) -> i32 {
-    narrow(now.0 as i64 - before.0 as i64)
 }

@@ -3,7 +3,7 @@
 use super::super::Action;
 use super::super::books::*;
 use super::super::script::{HEAP, MAPS, PRIVATE, Script};
-use super::tests::{aside, carried, carried_calls, heap_ops, lift, malloc};
+use super::tests::{aside, carried, carried_calls, heap_ops, lift, malloc, touch};
 use crate::event::{Access, Call, MAP_STACK, What};
 use crate::units::{Addr, Bytes, PAGE};
 use crate::vm::{Area, Syscall};
@@ -71,7 +71,8 @@ fn a_call_that_began_before_a_thread_ended_was_made_while_it_lived() {
     script.tid(2).push(What::ThreadEnd).tid(4).push(What::ThreadEnd);
     let (actions, _) = lift(&script);
     let end = |tid| Action::ThreadEnd { tid };
-    let expected = [malloc(0, 1, 10, false), Action::Free { id: 0, tid: 1 }, malloc(0, 2, 20, false), end(3), end(2), end(4)];
+    let hidden = touch(0, 0, 20, Access::Write, false);
+    let expected = [malloc(0, 1, 10, false), Action::Free { id: 0, tid: 1 }, malloc(0, 2, 20, false), end(3), hidden, end(2), end(4)];
     assert_eq!(heap_ops(&actions), expected);
 }
 

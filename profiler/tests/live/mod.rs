@@ -3,6 +3,7 @@
 mod counts;
 mod endings;
 mod faithful;
+mod kernel_rules;
 mod libraries;
 mod losses;
 mod outputs;

@@ -102,6 +102,8 @@ fn recording() -> Recording {
             },
             ProcessRow { id: 2, pid: 4243, exe: "/bin/sh".into(), heap_calls: 118, peak_rss_bytes: None, selected: false },
         ],
+        touches: Some(Touches { seen_bytes: 61 * MIB, inferred_bytes: 4 * MIB, assumed_bytes: 2 * MIB }),
+        curves_apart_bytes: Some(41_000),
         notes: vec!["The recording ended 12 ms before the process did; what it gave back in that time is not seen.".into()],
     }
 }

@@ -1,4 +1,4 @@
-//! How far replays are from what really happens, on real programs: four tables.
+//! How far replays are from what really happens, on real programs: five tables.
 //!
 //! ```text
 //! subjects     the programs, and what they work on
@@ -6,9 +6,13 @@
 //! page_model   the recorded placements through the page model, against the kernel
 //! placements   the model of the allocator that ran, against the recording, block by block
 //! settings     a recording replayed with a setting, against the program really run with it
+//! intervals    whether the real value lies between the lowest and the highest reading, under the table of the settings
+//! huge         a recording replayed with huge pages everywhere, against the program really run so
 //! libraries    a recording replayed with another allocator, against the program really run with it
 //! ```
 
+mod huge;
+mod intervals;
 mod libraries;
 mod page_model;
 mod placements;
@@ -28,8 +32,13 @@ const KEPT: &str = "reports/gallery/accuracy.md";
 /// A table, by the word that asks for it alone.
 type Table = (&'static str, fn(&Lab) -> Result<String, String>);
 
-const TABLES: [Table; 4] =
-    [("page-model", page_model::table), ("placements", placements::table), ("settings", settings::table), ("libraries", libraries::table)];
+const TABLES: [Table; 5] = [
+    ("page-model", page_model::table),
+    ("placements", placements::table),
+    ("settings", settings::table),
+    ("huge", huge::table),
+    ("libraries", libraries::table),
+];
 
 /// Records the programs and prints the tables; all of them are also kept in the gallery. Needs root and what `cargo xtask setup` installs.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {

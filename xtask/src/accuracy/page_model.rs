@@ -5,8 +5,10 @@ use super::subjects::{self, Subject};
 
 const HEADING: &str = "## The page model: recorded placements against the kernel
 
-| program | events | lost | peak RSS measured | replayed | error | minor faults measured | replayed | error |
-|---|---|---|---|---|---|---|---|---|
+The curves are compared at every event: the absolute difference of the two resident sets, averaged over the time, as a share of the mean resident set.
+
+| program | events | lost | peak RSS measured | replayed | error | curves apart | minor faults measured | replayed | error |
+|---|---|---|---|---|---|---|---|---|---|
 ";
 
 /// The table.
@@ -21,6 +23,8 @@ fn row(lab: &Lab, subject: &Subject) -> Result<String, String> {
     let ((peak, peak2), (faults, faults2)) = (pair("peak_rss_bytes")?, pair("minor_faults")?);
     let (events, lost) = (report.count("events", |_| true), report.count("lost", |_| true));
     let (of_peak, of_faults) = (percent(error(peak2, peak)), percent(error(faults2, faults)));
-    let cells = format!("{} | {} | {of_peak} | {faults} | {faults2} | {of_faults}", mib(peak), mib(peak2));
+    let apart = report.study["recording"]["curves_apart_bytes"].as_u64().ok_or("the study does not say how far the curves are apart")?;
+    let apart = format!("{:.2} %", 100.0 * apart as f64 / report.cell("measured", "mean_rss_bytes")? as f64);
+    let cells = format!("{} | {} | {of_peak} | {apart} | {faults} | {faults2} | {of_faults}", mib(peak), mib(peak2));
     Ok(format!("| {} | {events} | {lost} | {cells} |\n", subject.name))
 }

@@ -188,6 +188,8 @@ fn load_and_end(port: u16, child: &mut Child) -> Result<(), String> {
     }
     let words = ["-n", "100000", "-t", "set,lpush", "-r", "100000", "-d", "100", "-q"];
     quiet("redis-benchmark", &words).map_err(|error| error.to_string())?;
+    // What a server does while nobody asks is part of it.
+    std::thread::sleep(Duration::from_secs(3));
     quiet("redis-cli", &["shutdown", "nosave"]).map_err(|error| error.to_string())?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A program recorded once and replayed with a setting, against the program really run with that setting.
 
+use super::intervals::Intervals;
 use super::recording::{Lab, Report, error, high, low, mib, percent, slashed};
 use super::subjects::{self, Subject};
 
@@ -13,7 +14,8 @@ column says why:
 - *asked otherwise*: the real run, replayed from its own recording, has all its blocks where they were and the same calls. So it is the program that
   made other requests, or in another order (programs that go by the addresses of their objects do).
 - *use unseen*: the real value lies between the lowest and the highest reading (shown behind the replayed one). The recorded block lay on pages that
-  were resident already, where no fault shows how much of it is used; the expected reading takes all of it.
+  were resident already, where no fault shows how much of it is used; the expected reading takes as much as was used of blocks like it, if any were
+  seen.
 - *layout*: the real run, replayed from its own recording, is off as well, though all its blocks are where they were in their mappings; with the
   recorded addresses it is not. So it is where mappings lie within 2 MiB, which decides about huge pages and is not simulated.
 
@@ -22,7 +24,8 @@ column says why:
 ";
 
 /// What every program is run with; each has more of its own.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
+    "mmap_threshold=4096",
     "mmap_threshold=65536",
     "mmap_threshold=1048576",
     "trim_threshold=1048576",
@@ -40,21 +43,25 @@ const FAULTS: f64 = 0.02;
 /// The table.
 pub(super) fn table(lab: &Lab) -> Result<String, String> {
     let mut text = HEADING.to_owned();
-    for subject in subjects::with_one_thread(&lab.folder)? {
-        text += &rows(lab, &subject)?;
+    let mut intervals = Intervals::new();
+    for subject in subjects::of_the_settings(&lab.folder)? {
+        text += &rows(lab, &subject, &mut intervals)?;
     }
-    Ok(text)
+    Ok(text + &intervals.table())
 }
 
-fn rows(lab: &Lab, subject: &Subject) -> Result<String, String> {
+fn rows(lab: &Lab, subject: &Subject, intervals: &mut Intervals) -> Result<String, String> {
     let settings: Vec<&str> = SETTINGS.iter().chain(subject.settings).copied().collect();
     let policies: Vec<String> = settings.iter().map(|setting| format!("glibc:{setting}")).collect();
+    // The first run brings files into the page cache.
+    lab.record(subject, "default", &[neutral()])?;
     let replayed = lab.replay(subject, &lab.record(subject, "default", &[neutral()])?, &policies)?;
     let again = lab.replay(subject, &lab.record(subject, "again", &[neutral()])?, &[])?;
     let mut text = row(subject, "(run twice)", [&replayed, &again, &replayed], "measured")?;
     for (setting, policy) in settings.iter().zip(&policies) {
         let real = lab.replay(subject, &lab.record(subject, "really", &[tunable(setting)])?, &[])?;
         text += &row(subject, setting, [&replayed, &real, &replayed], policy)?;
+        intervals.add(&real, &replayed, policy)?;
     }
     Ok(text)
 }
@@ -112,12 +119,12 @@ const NEUTRAL: &str = "UNUSED_SETTING";
 const LENGTH: usize = 56;
 
 /// Programs copy their environment into the heap and onto the stack: without a setting it must take as much room as with one.
-fn neutral() -> (&'static str, String) {
+pub(super) fn neutral() -> (&'static str, String) {
     (NEUTRAL, "x".repeat(LENGTH))
 }
 
 /// The setting for glibc, in hexadecimal with as many zeros as it takes.
-fn tunable(setting: &str) -> (&'static str, String) {
+pub(super) fn tunable(setting: &str) -> (&'static str, String) {
     let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
     let head = format!("glibc.malloc.{key}=0x");
     let digits = format!("{:x}", value.parse::<u64>().unwrap_or_default());

@@ -32,13 +32,18 @@ impl Subject {
 pub(super) fn of_the_page_model(folder: &Path) -> Result<Vec<Subject>, String> {
     let source = write(folder, "big.c", &functions(400))?;
     let object = folder.join("big.o").display().to_string();
-    Ok(vec![
-        Subject::new("python3, json strings", &[PYTHON, "-c", "import json; d=[json.dumps({'k':i}) for i in range(300000)]"]),
+    let named = ["python3 on malloc", "sqlite3, table and index", "cc1 -O2"];
+    let mut subjects = vec![
+        Subject::new("python3, json strings", &[PYTHON, "-c", JSON]),
         python(),
         sqlite(folder)?,
         Subject { process: Some("cc1"), ..Subject::new("gcc -O2: cc1", &["gcc", "-O2", "-c", "-o", &object, &source]) },
-        redis()?,
-    ])
+    ];
+    // Those that are also really run with settings, but for the ones above under other names.
+    subjects.extend(with_one_thread(folder)?.into_iter().filter(|subject| !named.contains(&subject.name)));
+    subjects.extend(with_threads(folder)?.into_iter().filter(|subject| subject.name.starts_with("sort")));
+    subjects.extend([convert(folder)?, redis()?]);
+    Ok(subjects)
 }
 
 /// Programs that are really run with other allocators.
@@ -74,6 +79,19 @@ pub(super) fn with_one_thread(folder: &Path) -> Result<Vec<Subject>, String> {
     ])
 }
 
+/// The same, and two whose buffers are used in part.
+pub(super) fn of_the_settings(folder: &Path) -> Result<Vec<Subject>, String> {
+    let mut subjects = with_one_thread(folder)?;
+    subjects.extend([convert(folder)?, sparse(folder)?]);
+    Ok(subjects)
+}
+
+/// Programs that have their objects in a heap of their own, of which malloc knows nothing.
+pub(super) fn with_their_own_heap() -> Vec<Subject> {
+    let objects = "const a = []; for (let i = 0; i < 300000; i++) a.push({ k: i, s: 'x' + i }); console.log(a.length)";
+    vec![Subject::new("python3, json strings", &[PYTHON, "-c", JSON]), Subject::new("node, objects", &["/usr/bin/node", "-e", objects])]
+}
+
 /// Programs on glibc's malloc with several threads, whose order is the scheduler's.
 pub(super) fn with_threads(folder: &Path) -> Result<Vec<Subject>, String> {
     let lines = write(folder, "lines.txt", &lines())?;
@@ -97,6 +115,7 @@ impl Subject {
     }
 }
 
+const JSON: &str = "import json; d=[json.dumps({'k':i}) for i in range(300000)]";
 const PYTHON: &str = "/usr/bin/python3";
 
 fn python() -> Subject {
@@ -185,6 +204,40 @@ fn commits() -> String {
     }
     text
 }
+
+/// An image with something in it, for ImageMagick's convert.
+fn convert(folder: &Path) -> Result<Subject, String> {
+    let pixel = |at: u32| format!("{} {} {}\n", at % 251, at / 640 % 256, at.wrapping_mul(2_654_435_761) >> 24);
+    let image = write(folder, "image.ppm", &format!("P3 640 480 255\n{}", (0..640 * 480).map(pixel).collect::<String>()))?;
+    let words = ["/usr/bin/convert", &image, "-resize", "1200x900", "-blur", "0x3", "-quality", "80", "jpg:/dev/null"];
+    Ok(Subject {
+        environment: vec![("OMP_NUM_THREADS", "1"), ("MAGICK_THREAD_LIMIT", "1")],
+        ..Subject::new("convert, resize and blur", &words)
+    })
+}
+
+/// Arrays of which every third page is used, most of them freed again, so that later ones lie where earlier ones were.
+fn sparse(folder: &Path) -> Result<Subject, String> {
+    let source = write(folder, "sparse.c", SPARSE)?;
+    let program = folder.join("sparse").display().to_string();
+    command::run(Command::new("gcc").args(["-O1", "-fno-builtin", "-o", &program, &source]))?;
+    Ok(Subject::new("sparse arrays", &[&program]))
+}
+
+const SPARSE: &str = "#include <stdlib.h>
+int main(void)
+{
+    char *kept[40] = { 0 };
+    for (unsigned i = 0; i < 400; i++) {
+        unsigned long size = 20000 + i * 2654435761u % 900000;
+        char *array = i % 2 ? malloc(size) : calloc(1, size);
+        for (unsigned long at = 0; at < size; at += 3 * 4096) array[at] = 1;
+        free(kept[i * 7 % 40]);
+        kept[i * 7 % 40] = array;
+    }
+    return 0;
+}
+";
 
 fn redis() -> Result<Subject, String> {
     let port = free_port()?;

@@ -9,7 +9,7 @@ use super::threads::{self, Thread};
 use super::{dispatch, raw, settle};
 use crate::event::Access;
 use crate::units::{Bytes, Nanos, PAGE};
-use crate::workload::{Action, ObjectId};
+use crate::workload::{Action, Evidence, ObjectId};
 
 /// What the child does in place of the program.
 pub(super) fn start(script: &CStr, answer: &CStr, modules: &'static CStr, paced: bool) -> ! {
@@ -81,6 +81,7 @@ fn apply(run: &Run, me: &Thread, action: Action) {
             // SAFETY: the block is live, and nobody uses it any more.
             run.library(me, || unsafe { libc::free(at as *mut c_void) });
         }
+        Action::Touch { evidence: Evidence::Possible, .. } => {}
         Action::Touch { id, from, len, access, .. } => touch(run, id, from, len, access),
         Action::Break { within } => run.aside(|| begin_break(run, within as usize)),
         // The program's own: counted where it is carried.
@@ -91,7 +92,7 @@ fn apply(run: &Run, me: &Thread, action: Action) {
         // SAFETY: any numbers will do.
         Action::Configure { parameter, value, .. } => _ = run.library(me, || unsafe { libc::mallopt(parameter, value) }),
         Action::Fork => run.aside(|| fork(run)),
-        Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
+        Action::Map { .. } | Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
     }
 }
 
