@@ -57,6 +57,9 @@ pub struct Recording {
     pub cpus: u32,
     /// Huge-page mode of the machine: `always`, `madvise`, `never`.
     pub thp: String,
+    /// What work of the kernel cost on that machine; `None` where it was not measured.
+    #[serde(default)]
+    pub unit_costs: Option<UnitCosts>,
     /// Allocators found in the process.
     pub allocators: Vec<AllocatorFound>,
     /// Events of this process per kind.
@@ -69,6 +72,25 @@ pub struct Recording {
     pub processes: Vec<ProcessRow>,
     /// What the reader must know: what was not recorded, assumed or carried over; full sentences.
     pub notes: Vec<String>,
+}
+
+/// What one piece of the kernel's work took on the recorded machine, in nanoseconds, measured there before the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitCosts {
+    /// First touch of an anonymous page.
+    pub fault_ns: u64,
+    /// Giving a touched page back.
+    pub return_ns: u64,
+    /// A call of `brk` that moves the break by a page.
+    pub brk_ns: u64,
+    /// A call of `mmap`.
+    pub mmap_ns: u64,
+    /// A call of `munmap` for pages that were not touched.
+    pub munmap_ns: u64,
+    /// A call of `mremap` that grows in place.
+    pub mremap_ns: u64,
+    /// A call of `madvise` for a page that was not touched.
+    pub madvise_ns: u64,
 }
 
 /// An allocator in the recorded process.
@@ -152,8 +174,29 @@ pub struct PolicyResult {
     /// What the allocator had from the system when the resident set was highest, part by part; empty where that is not known.
     #[serde(default)]
     pub held: Vec<HeldPart>,
+    /// How one gets it for real; `None` where nobody can: a bound for comparison, or a what-if.
+    #[serde(default)]
+    pub paste: Option<Paste>,
     /// The curve, in time order.
     pub timeline: Vec<TimePoint>,
+}
+
+/// What turns the recorded program into one under this policy. All empty: it is what ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paste {
+    /// For a shell, before the command: `GLIBC_TUNABLES=glibc.malloc.arena_max=1`.
+    pub before: String,
+    /// A command for the whole machine, as root.
+    pub machine: String,
+    /// Whether another allocator than the recorded one takes over.
+    pub other_allocator: bool,
+}
+
+impl Paste {
+    /// Whether nothing has to be done.
+    pub fn is_nothing(&self) -> bool {
+        self.before.is_empty() && self.machine.is_empty()
+    }
 }
 
 /// A part of an allocator's memory.
@@ -180,6 +223,12 @@ pub struct TimePoint {
     pub minor_faults: Option<u64>,
     /// Returned bytes so far.
     pub returned_bytes: Option<u64>,
+    /// `rss_bytes` if only touches that were seen happened.
+    #[serde(default)]
+    pub rss_low_bytes: Option<u64>,
+    /// `rss_bytes` if every requested byte was touched.
+    #[serde(default)]
+    pub rss_high_bytes: Option<u64>,
 }
 
 /// One row of the self-check. `placements` counts in shares (0 to 1), everything else in the metric's own unit.

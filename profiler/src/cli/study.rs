@@ -4,6 +4,7 @@ use reports::study as report;
 use reports::study::Study;
 
 use super::census::Census;
+use super::paste::Setting;
 use super::replay::Replayed;
 use crate::event::ProcessId;
 use crate::metrics::Point;
@@ -25,8 +26,11 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
     }
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
+    let process = process.cloned().unwrap_or_default();
+    let huge_pages = census.manifest.host.thp.as_deref();
+    let setting = Setting { process: &process, ran: super::replay::allocator(&process), checked: &checked.policy, huge_pages };
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
-    policies.extend(outcomes.iter().map(policy));
+    policies.extend(outcomes.iter().map(|outcome| report::PolicyResult { paste: setting.paste(outcome), ..policy(outcome) }));
     Study {
         version: report::STUDY_VERSION,
         heapcast: env!("CARGO_PKG_VERSION").to_owned(),
@@ -81,6 +85,7 @@ fn policy(outcome: &Outcome) -> report::PolicyResult {
         madvise_calls: calls(Syscall::Madvise),
         returned_bytes: bytes(outcome.returned),
         held: outcome.held.iter().map(|&(part, bytes)| report::HeldPart { part: part.to_owned(), bytes: bytes.0 }).collect(),
+        paste: None,
         timeline: outcome.timeline.iter().map(|point| time_point(point, outcome)).collect(),
     }
 }
@@ -93,6 +98,8 @@ fn time_point(point: &Point, outcome: &Outcome) -> report::TimePoint {
         mapped_bytes: Some(point.mapped.0),
         minor_faults: Some(point.minor_faults),
         returned_bytes: outcome.returned.map(|_| point.returned.0),
+        rss_low_bytes: Some(point.rss_low.0),
+        rss_high_bytes: Some(point.rss_high.0),
     }
 }
 
@@ -138,12 +145,25 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         arch: host.arch.clone().unwrap_or_default(),
         cpus: host.cpus.unwrap_or(0),
         thp: host.thp.clone().unwrap_or_default(),
+        unit_costs: host.unit_costs.map(unit_costs),
         allocators: process.allocators.iter().map(allocator).collect(),
         events: count.kinds.iter().map(|(name, count)| named(name, *count)).collect(),
         lost: lost(census),
         set_aside: facts.books.set_aside.iter().map(|(reason, count)| named(reason, *count)).collect(),
         processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
         notes: notes(census, &process, facts, outcomes).into_iter().chain(remarks).collect(),
+    }
+}
+
+fn unit_costs(costs: crate::trace::manifest::UnitCosts) -> report::UnitCosts {
+    report::UnitCosts {
+        fault_ns: costs.fault_ns,
+        return_ns: costs.return_ns,
+        brk_ns: costs.brk_ns,
+        mmap_ns: costs.mmap_ns,
+        munmap_ns: costs.munmap_ns,
+        mremap_ns: costs.mremap_ns,
+        madvise_ns: costs.madvise_ns,
     }
 }
 

@@ -219,6 +219,8 @@ impl Run {
         self.extremes.1 = self.extremes.1.max(add(high.0, carried));
         let counters = self.kernel.space().counters(EXPECTED);
         let rss = Bytes(add(counters.anon.0, carried));
+        let others = [LOW, HIGH].map(|reading| Bytes(add(self.kernel.space().counters(reading).anon.0, carried)));
+        let readings = Readings::around(rss, others);
         self.held.look(rss.0, self.live, &*self.model);
         let mapped = |bytes: Bytes| Bytes(bytes.0.saturating_add_signed(self.carried.mapped));
         self.meter.high(Bytes(add(expected.0, carried)), mapped(self.kernel.space().mapped_peak()));
@@ -229,6 +231,8 @@ impl Run {
             mapped: mapped(self.kernel.space().mapped()),
             minor_faults: counters.minor_faults.saturating_add_signed(self.carried.faults),
             returned: Bytes(counters.returned.0 + self.carried.returned),
+            rss_low: readings.low,
+            rss_high: readings.high,
         });
     }
 }

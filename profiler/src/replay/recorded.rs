@@ -159,9 +159,9 @@ impl Recording {
         let (counters, mapped) = (*placement.space().counters(0), placement.space().mapped());
         self.recorded.high(resident(anon_peak), placement.space().mapped_peak());
         let (minor_faults, returned) = (counters.minor_faults, counters.returned);
-        self.recorded.sample(Point { time, rss: resident(counters.anon), live, mapped, minor_faults, returned });
+        self.recorded.sample(Point { time, live, mapped, minor_faults, returned, ..Point::of_one_reading(resident(counters.anon)) });
         if measured {
-            self.measured.sample(Point { time, rss: self.rss, live, mapped, minor_faults: self.faults, returned: Bytes(0) });
+            self.measured.sample(Point { time, live, mapped, minor_faults: self.faults, ..Point::of_one_reading(self.rss) });
         } else {
             // Peaks of what is known at every event must not wait for the next counter event.
             self.measured.high(self.rss, mapped);
