@@ -9,6 +9,7 @@ use super::outcome::{Outcome, Readings, Source};
 use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
 use crate::error::Result;
+use crate::event::origin::SiteId;
 use crate::event::{Access, Tid};
 use crate::metrics::{Meter, Point};
 use crate::model::{AllocatorModel, Block, Footprint, Request};
@@ -29,6 +30,8 @@ pub struct Run {
     kernel: Kernel<3>,
     /// Live blocks with their requested size, by object id; `None` also where the policy could not provide one.
     blocks: Vec<Option<(Block, Bytes)>>,
+    /// Where each block was asked for last, by object id.
+    sites: Vec<SiteId>,
     /// What its library adds to a process.
     library: Footprint,
     carried: Carried,
@@ -52,6 +55,7 @@ impl Run {
             model,
             kernel: Kernel::new(policy.thp().unwrap_or(machine)),
             blocks: Vec::new(),
+            sites: Vec::new(),
             library: policy.model().map_or(Footprint::NONE, |spec| spec.library),
             carried: Carried::default(),
             live: 0,
@@ -117,12 +121,16 @@ impl Run {
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Alloc { id, tid, size, align_log2, zeroed, assumed } => {
+            Action::Alloc { id, tid, size, align_log2, zeroed, assumed, site } => {
+                self.note_site(id, site);
                 let align = if align_log2 == 0 { 0 } else { 1u64.checked_shl(align_log2.into()).unwrap_or(1 << 63) };
                 let request = Request { tid, size, align, zeroed };
                 self.alloc(id, call_of(request), request, assumed);
             }
-            Action::Realloc { id, tid, size } => self.realloc(id, Request { tid, size, align: 0, zeroed: false }),
+            Action::Realloc { id, tid, size, site } => {
+                self.note_site(id, site);
+                self.realloc(id, Request { tid, size, align: 0, zeroed: false });
+            }
             Action::Free { id, tid } => self.free(id, tid),
             Action::Touch { id, from, len, access, seen } => self.touch(id, from, len, access, seen),
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
@@ -134,6 +142,19 @@ impl Run {
             Action::ThreadEnd { tid } => self.model.thread_exit(&mut self.kernel, tid),
             Action::End => {}
         }
+    }
+
+    /// Where a live block was asked for; 0 where that is unknown.
+    pub fn site(&self, id: ObjectId) -> SiteId {
+        self.sites.get(id as usize).copied().unwrap_or(0)
+    }
+
+    fn note_site(&mut self, id: ObjectId, site: SiteId) {
+        let slot = id as usize;
+        if slot >= self.sites.len() {
+            self.sites.resize(slot + 1, 0);
+        }
+        self.sites[slot] = site;
     }
 
     fn alloc(&mut self, id: ObjectId, call: &'static str, request: Request, assumed: bool) {

@@ -4,6 +4,7 @@
 //! TRACE/
 //!   manifest.json     what was recorded, how and where, and what was lost (see `manifest.rs`)
 //!   events.arrow      Arrow IPC stream, one row per event (columns: `format`), written batch by batch
+//!   stacks.arrow …    where blocks were asked for (see `tables`)
 //! ```
 //!
 //! A stream has no footer: a file that was cut anywhere reads up to the last whole batch before the cut. [`Writer`] leaves nothing in
@@ -20,12 +21,16 @@ mod format;
 pub mod manifest;
 mod message;
 mod reader;
+mod rows;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use format::kind_name;
 pub use manifest::Manifest;
+#[cfg(fuzzing)]
+pub use tables::read_bytes;
 pub use reader::{Damage, Events, Reader};
 pub use writer::Writer;
 

@@ -39,6 +39,7 @@ pub use lift::Lifter;
 pub use placement::Placement;
 pub use regions::Owner;
 
+use crate::event::origin::SiteId;
 use crate::event::{Access, Tid};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
@@ -72,6 +73,8 @@ pub enum Action {
         zeroed: bool,
         /// It lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
         assumed: bool,
+        /// Where it was asked for; 0 where that is unknown.
+        site: SiteId,
     },
     /// A block is resized and keeps its number.
     Realloc {
@@ -81,6 +84,8 @@ pub enum Action {
         tid: Tid,
         /// Requested bytes.
         size: Bytes,
+        /// Where that was asked for; 0 where that is unknown.
+        site: SiteId,
     },
     /// A block is freed.
     Free {
