@@ -32,7 +32,7 @@ fn edited(edits: &[u8]) -> Vec<u8> {
 static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let dir = std::env::temp_dir().join(format!("heapcast-fuzz-{}", std::process::id()));
     let mut writer = Writer::create(&dir, &Manifest::default(), false).expect("a new folder");
-    let call = |i: u64| What::Alloc { call: Call::Malloc, ptr: Addr(i * 64), size: Bytes(i), old: Addr(0), align: 0 };
+    let call = |i: u64| What::Alloc { call: Call::Malloc, ptr: Addr(i * 64), size: Bytes(i), old: Addr(0), align: 0, site: i as u32 };
     let fault = |i: u64| What::Fault { addr: Addr(i), access: Access::Write, protection: false, by_kernel: false };
     for i in 0..30 {
         let what = if i % 2 == 0 { call(i) } else { fault(i) };

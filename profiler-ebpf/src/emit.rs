@@ -49,6 +49,34 @@ pub(crate) fn short_of(tid: u32, kind: Kind, place: u64, size: u64) {
     put(kind, |time| [head(kind, time), place, extent(size, tid)], || true);
 }
 
+/// Writes a record of four words about the current thread.
+#[inline(always)]
+pub(crate) fn medium(kind: Kind, place: u64, size: u64, more: u64) {
+    let tid = current_tid();
+    put(kind, |time| [head(kind, time), place, extent(size, tid), more], || true);
+}
+
+/// Writes the record of a stack, whose frames are put in place by `fill`, which tells their number; false when it found the ring full.
+#[inline(always)]
+pub(crate) fn stack(origin: u64, fill: impl FnOnce(*mut u64) -> u64) -> bool {
+    let Some(counts) = COUNTS.get_ptr_mut(0) else { return false };
+    let slot = Kind::Stack as usize;
+    let Some(mut entry) = EVENTS.reserve::<[u64; Kind::Stack.words()]>(0) else {
+        unsafe { add_one(&raw mut (*counts).lost[slot]) };
+        return false;
+    };
+    let words = entry.as_mut_ptr().cast::<u64>();
+    unsafe {
+        let frames = fill(words.add(3));
+        words.write(head(Kind::Stack, bpf_ktime_get_ns()));
+        words.add(1).write(origin);
+        words.add(2).write(extent(frames, current_tid()));
+        entry.submit(BPF_RB_NO_WAKEUP.into());
+        add_one(&raw mut (*counts).made[slot]);
+    }
+    true
+}
+
 /// Writes a record of six words about the current thread.
 #[inline(always)]
 pub(crate) fn long(kind: Kind, place: u64, size: u64, [a, b, c]: [u64; 3]) {

@@ -19,7 +19,7 @@ use aya_ebpf::{
 };
 use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, align_flags, array_size, place};
 
-use crate::{emit, task};
+use crate::{emit, stack, task};
 
 /// Entries of `PENDING` and `CALLS`.
 #[unsafe(no_mangle)]
@@ -39,6 +39,8 @@ struct Pending {
     size: u64,
     /// `realloc`: the old address; `posix_memalign`: where the result is stored; `mallopt`: the parameter.
     pointer: u64,
+    /// Where the call came from.
+    origin: u64,
 }
 
 #[map]
@@ -124,10 +126,11 @@ fn heap_return(ctx: RetProbeContext) {
     call.kind = 0;
     let result = unsafe { (*ctx.regs).rax };
     match kind {
-        Kind::Realloc => emit::long(kind, place(result, 0), call.size, [call.pointer, 0, 0]),
+        Kind::Realloc => emit::long(kind, place(result, 0), call.size, [call.pointer, call.origin, 0]),
         Kind::Mallopt => emit::short(kind, place(call.pointer, 0), call.size),
-        Kind::PosixMemalign => emit::short(kind, place(stored_result(result, call.pointer), call.flags), call.size),
-        _ => emit::short(kind, place(result, call.flags), call.size),
+        Kind::Trim => emit::short(kind, place(result, 0), call.size),
+        Kind::PosixMemalign => emit::medium(kind, place(stored_result(result, call.pointer), call.flags), call.size, call.origin),
+        _ => emit::medium(kind, place(result, call.flags), call.size, call.origin),
     }
 }
 
@@ -170,7 +173,8 @@ fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pe
         Kind::PosixMemalign => (argument(ctx, cookie, 2), second, first),
         _ => (first, 0, 0),
     };
-    Some(Pending { tid, kind: kind as u8, jumps: 0, flags: align_flags(align), sp, size, pointer })
+    let origin = if matches!(kind, Kind::Mallopt | Kind::Trim) { 0 } else { stack::origin(ctx) };
+    Some(Pending { tid, kind: kind as u8, jumps: 0, flags: align_flags(align), sp, size, pointer, origin })
 }
 
 /// `posix_memalign` returns an error number and stores the address.

@@ -1,7 +1,7 @@
 //! The wire: what the kernel half tells the user half, byte for byte.
 //!
-//! Everything goes through one ring buffer, in native byte order. A record is one *unit* of three words,
-//! or two units where three words do not suffice ([`Kind::words`] says which):
+//! Everything goes through one ring buffer, in native byte order. A record has three words, or more where three do not suffice
+//! ([`Kind::words`] says how many):
 //!
 //! ```text
 //!          63                56 55                                        8 7        0
@@ -16,14 +16,17 @@
 //! ```
 //!
 //! The position in the ring is the order of events; times of two threads may be inverted by a microsecond.
+//! An *origin* says where a block was asked for: the return address of the call, or, with the highest bit set, the hash of the stack that a
+//! record of [`Kind::Stack`] gave before; 0 where it could not be read.
+//!
 //! This library is `no_std`, has no dependency and is tested on the host.
 #![no_std]
 
 /// Version of this format; the user half refuses an object that was built for another one.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
-/// Bytes of one unit.
-pub const UNIT_BYTES: usize = 24;
+/// Bytes of one word.
+pub const WORD_BYTES: usize = 8;
 
 /// Largest size a record can carry (bytes); larger requests are recorded as this one.
 pub const SIZE_LIMIT: u64 = (1 << 42) - 1;
@@ -34,7 +37,7 @@ pub const ADDRESS_LIMIT: u64 = 1 << 48;
 const TID_BITS: u32 = 22;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $value:literal, $label:literal, $words:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $value:literal, $label:literal, $words:expr;)*) => {
         /// What a record tells. Words not named are zero.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -54,7 +57,7 @@ macro_rules! kinds {
                 match self { $(Kind::$name => $label,)* }
             }
 
-            /// Length of the record in words of eight bytes: 3 or 6.
+            /// Length of the record in words of eight bytes.
             pub const fn words(self) -> usize {
                 match self { $(Kind::$name => $words,)* }
             }
@@ -63,28 +66,31 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// `malloc` returned: word 1 address (0 when it failed), word 2 requested size.
-    Malloc = 1, "malloc", 3;
+    /// `malloc` returned: word 1 address (0 when it failed), word 2 requested size, word 3 the origin.
+    Malloc = 1, "malloc", 4;
     /// `calloc` returned: as `malloc`, size = count × element size, saturating.
-    Calloc = 2, "calloc", 3;
-    /// `realloc` returned: as `malloc`; word 3 the old address.
+    Calloc = 2, "calloc", 4;
+    /// `realloc` returned: as `malloc`; word 3 the old address, word 4 the origin.
     Realloc = 3, "realloc", 6;
     /// `memalign` returned: as `malloc`; flags see [`align_flags`].
-    Memalign = 4, "memalign", 3;
+    Memalign = 4, "memalign", 4;
     /// `aligned_alloc` returned: as `memalign`.
-    AlignedAlloc = 5, "aligned_alloc", 3;
+    AlignedAlloc = 5, "aligned_alloc", 4;
     /// `posix_memalign` returned: as `memalign`; the address is the one stored through its first argument.
-    PosixMemalign = 6, "posix_memalign", 3;
+    PosixMemalign = 6, "posix_memalign", 4;
     /// `valloc` returned: as `malloc`.
-    Valloc = 7, "valloc", 3;
+    Valloc = 7, "valloc", 4;
     /// `pvalloc` returned: as `malloc`.
-    Pvalloc = 8, "pvalloc", 3;
+    Pvalloc = 8, "pvalloc", 4;
     /// `free` was entered: word 1 address.
     Free = 9, "free", 3;
     /// `malloc_trim` returned: word 2 size = the pad.
     Trim = 10, "malloc_trim", 3;
     /// `mallopt` returned: word 1 the parameter, word 2 size = the value, both as 32 bits.
     Mallopt = 11, "mallopt", 3;
+    /// A stack is met for the first time: word 1 its origin, word 2 size = its frames, from word 3 on return addresses, innermost first. Words
+    /// behind the last frame hold anything.
+    Stack = 12, "stack", 3 + MAX_FRAMES;
     /// `brk` returned: word 3 the break that was asked for, word 4 the break that is.
     Brk = 16, "brk", 6;
     /// `mmap` returned: word 1 flags [`IN_HEAP`] and address hint, word 2 size = [`mmap_bits`], word 3 result or -errno, word 4 length,
@@ -111,6 +117,23 @@ kinds! {
     Exit = 50, "exit", 3;
     /// The process of word 2 stopped itself and waits to be continued: word 1 the process id, flags = [`Stop`].
     Stopped = 51, "stopped", 3;
+}
+
+/// Most frames of a stack, a power of two.
+pub const MAX_FRAMES: usize = 128;
+
+/// The bit that tells the hash of a stack from an address.
+pub const STACK_BIT: u64 = 1 << 63;
+
+/// One more return address into the hash of a stack, which begins with 0.
+pub const fn mix(hash: u64, address: u64) -> u64 {
+    let product = (hash ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ product >> 29
+}
+
+/// The origin of a stack with this hash.
+pub const fn stack_origin(hash: u64) -> u64 {
+    hash | STACK_BIT
 }
 
 /// One more than the largest number of a kind: the length of the counter tables.

@@ -1,7 +1,7 @@
 //! The probes: what the kernel runs for heapcast. Maps and set-up here, one file per source of records.
 //!
 //! ```text
-//!  malloc family   heap ──┐
+//!  malloc family   heap ──┐   (and stack: where its calls come from)
 //!  system calls    vm   ──┤
 //!  page faults     fault ─┼── emit ── EVENTS (ring buffer), COUNTS
 //!  resident set    rss  ──┤
@@ -19,6 +19,7 @@ mod emit;
 mod fault;
 mod heap;
 mod rss;
+mod stack;
 mod task;
 mod vm;
 

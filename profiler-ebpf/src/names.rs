@@ -66,6 +66,9 @@ pub const CALLS: &str = "CALLS";
 /// Map: [`crate::Resident`] by process id, what a process holds when it is attached to (set it together with `TARGETS`).
 pub const SEEDS: &str = "SEEDS";
 
+/// Map: the hashes of the stacks that were told; `max_entries` bounds how many different ones are.
+pub const SEEN: &str = "SEEN";
+
 /// Global, `u32`: the [`crate::WIRE_VERSION`] the object was built for.
 pub const WIRE: &str = "WIRE";
 /// Global, `u32`: 1 = processes stop where probes may be missing, 0 = never. Default 0.
@@ -79,6 +82,11 @@ pub const SPIN_ROUNDS: &str = "SPIN_ROUNDS";
 /// Global, `u32`: entries of the maps `PENDING` and `CALLS`. Default [`DEFAULT_THREAD_SLOTS`].
 pub const THREAD_SLOTS: &str = "THREAD_SLOTS";
 
+/// Global, `u32`: most frames of the stack that is recorded with each block, up to [`crate::MAX_FRAMES`]; 0 = its immediate caller only. Default 0.
+pub const STACKS: &str = "STACKS";
+
+/// Default size of the map `SEEN`: as good as none, for recordings without stacks.
+pub const DEFAULT_STACKS_SEEN: u32 = 1;
 /// Default of the global `RSS_STEP`, bytes.
 pub const DEFAULT_RSS_STEP: u64 = 16384;
 /// Default of the global `THREAD_SLOTS` and of the maps' sizes.

@@ -51,7 +51,7 @@ fn churn() -> Vec<Event> {
         if dice.below(50) == 0 {
             events.push(event(&mut dice, What::Fault { addr: ptr, access: Access::Write, protection: false, by_kernel: false }));
         }
-        events.push(event(&mut dice, What::Alloc { call: Call::Malloc, ptr, size, old: Addr(0), align: 0 }));
+        events.push(event(&mut dice, What::Alloc { call: Call::Malloc, ptr, size, old: Addr(0), align: 0, site: 0 }));
     }
     events
 }

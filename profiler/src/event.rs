@@ -1,6 +1,9 @@
 //! What a recording is made of: one type for live and for stored events.
 
 use crate::units::{Addr, Bytes, Nanos, Pages};
+use origin::SiteId;
+
+pub mod origin;
 
 /// Kernel id of a thread.
 pub type Tid = u32;
@@ -134,6 +137,8 @@ pub enum What {
         old: Addr,
         /// Requested alignment in bytes, a power of two (rounded up where the caller's was not); 0 where the call has none.
         align: u64,
+        /// Where it was asked for; 0 where that is unknown.
+        site: SiteId,
     },
     /// `free` was entered.
     Free {

@@ -13,7 +13,7 @@ fn help_lists_the_commands() {
     let said = said(&mut heapcast(&["--help"])).exits(0);
     assert!(said.err.is_empty());
     let commands: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
-    for command in ["run", "record", "replay", "measure", "diff", "check", "inspect", "policies", "doctor"] {
+    for command in ["run", "record", "replay", "measure", "diff", "check", "export", "inspect", "policies", "doctor"] {
         assert!(commands.contains(&command), "{command}: {commands:?}");
         let help = crate::support::said(&mut heapcast(&[command, "--help"])).exits(0);
         assert!(help.out.contains("Usage: heapcast"), "{command}: {}", help.out);

@@ -1,6 +1,7 @@
 //! The page: one file, nothing from outside, readable without its script. Everything that came from the outside is escaped by the template.
 
 mod assets;
+mod callsites;
 mod distribution;
 mod held;
 mod memory;
@@ -49,6 +50,7 @@ struct Page<'a> {
     has_maps: bool,
     held: Vec<held::Row>,
     threads: threads::Threads,
+    callsites: callsites::CallSites,
     distributions: Vec<Distribution>,
     facts: Vec<Fact>,
     counts: Vec<Counts<'a>>,
@@ -254,6 +256,7 @@ impl<'a> Page<'a> {
             has_maps: study.policies.iter().any(|policy| policy.map.is_some()),
             held: held::rows(study),
             threads: threads::Threads::of(study),
+            callsites: callsites::CallSites::of(study),
             distributions: distribution::all(study),
             facts: facts(study),
             counts: vec![

@@ -1,6 +1,6 @@
 //! What a study says, in sentences: how far to trust it, what was lost, which policy does best.
 
-use crate::study::{KindCount, PolicyResult, Study};
+use crate::study::{CallSite, KindCount, PolicyResult, Study};
 use crate::words;
 
 /// Errors up to these shares of the kernel's figure count as agreement.
@@ -229,6 +229,18 @@ pub fn program(study: &Study) -> &str {
     let path = command.unwrap_or(&recording.exe);
     let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path);
     if name.is_empty() { "unknown program" } else { name }
+}
+
+/// The function that called the allocator at a place.
+pub fn function<'a>(study: &'a Study, site: &CallSite) -> &'a str {
+    site.stack.first().and_then(|&name| study.frames.get(name as usize)).map_or("unknown", String::as_str)
+}
+
+/// The stack of a place, outermost first, with semicolons between; those inside of names become commas.
+pub fn folded(study: &Study, site: &CallSite) -> String {
+    let names = site.stack.iter().rev().filter_map(|&name| study.frames.get(name as usize)).map(|name| name.replace(';', ","));
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "unknown".into() } else { names.join(";") }
 }
 
 /// What the kernel's work for memory took under a policy, ns: counts times what each piece of work cost on the recorded machine. `None` where that was not

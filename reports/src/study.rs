@@ -36,6 +36,12 @@ pub struct Study {
     pub sizes: Vec<SizeRow>,
     /// Lifetimes of blocks.
     pub lifetimes: Vec<LifetimeRow>,
+    /// Names of functions, which the stacks of call sites count by.
+    #[serde(default)]
+    pub frames: Vec<String>,
+    /// Places in the code that asked for memory, those with most live bytes at the peak first.
+    #[serde(default)]
+    pub callsites: Vec<CallSite>,
     /// Threads, in the order in which they first asked for memory.
     #[serde(default)]
     pub threads: Vec<ThreadRow>,
@@ -212,6 +218,25 @@ pub struct PolicyResult {
     pub paste: Option<Paste>,
     /// The curve, in time order.
     pub timeline: Vec<TimePoint>,
+}
+
+/// A place in the code that asked for memory. A block belongs to the place that asked for it last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallSite {
+    /// Functions, innermost first, as positions in `frames`; only the immediate caller where stacks were not recorded, none where it is unknown.
+    pub stack: Vec<u32>,
+    /// Requests; a realloc counts as one.
+    pub allocations: u64,
+    /// Their sum.
+    pub requested_bytes: u64,
+    /// Blocks that were freed before their thread asked for another one.
+    pub temporary: u64,
+    /// Page faults that showed a first touch of its blocks.
+    pub faults: u64,
+    /// Requested bytes of its blocks at the moment when all live bytes together peaked.
+    pub live_at_peak_bytes: u64,
+    /// The same at the end.
+    pub live_at_end_bytes: u64,
 }
 
 /// What a thread asked for and freed.

@@ -2,6 +2,7 @@
 //!
 //! The CSV headers, the embedded data of the page, its download buttons, tool tips and glossary are all derived from [`TABLES`].
 
+mod callsites;
 mod fidelity;
 mod held;
 mod lifetimes;
@@ -13,6 +14,7 @@ mod threads;
 mod timeline;
 
 use crate::study::Study;
+use callsites::CALLSITES;
 use fidelity::FIDELITY;
 pub use fidelity::{metric, own_metrics};
 use held::HELD;
@@ -116,6 +118,7 @@ pub static TABLES: &[Table] = &[
     SIZES,
     LIFETIMES,
     THREADS,
+    CALLSITES,
 ];
 
 /// The table of that name.

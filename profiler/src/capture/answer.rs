@@ -99,6 +99,7 @@ impl Session {
     /// Probes what a process has mapped by now. Probes are bound to a thread: the first one while it lives.
     pub(super) fn probe(&mut self, process: ProcessId) -> Result<()> {
         let Some(tid) = self.decoder.tasks.living_thread(process) else { return Ok(()) };
+        self.code.look(process, tid)?;
         let found = self.index.find_in_process(tid)?;
         let facts = &mut self.processes[process as usize];
         facts.unsupported = found.unsupported;

@@ -2,6 +2,7 @@
 
 use profiler_ebpf::{self as wire, Kind, Stop};
 
+use super::stacks::Stacks;
 use super::tasks::{Ended, Owner, Tasks};
 use crate::event::{Access, Advice, Call, Event, ProcessId, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, Pages};
@@ -77,6 +78,8 @@ pub struct Decoder {
     pub tasks: Tasks,
     /// What was decoded so far.
     pub tally: Tally,
+    /// Where blocks were asked for.
+    pub stacks: Stacks,
     begin_ns: u64,
 }
 
@@ -85,7 +88,7 @@ type Words = [u64; 6];
 impl Decoder {
     /// A decoder for a recording that began at this time of the monotonic clock.
     pub fn new(begin_ns: u64) -> Decoder {
-        Decoder { tasks: Tasks::default(), tally: Tally::default(), begin_ns }
+        Decoder { tasks: Tasks::default(), tally: Tally::default(), stacks: Stacks::default(), begin_ns }
     }
 
     /// When the recording began, nanoseconds of the monotonic clock.
@@ -107,11 +110,16 @@ impl Decoder {
     fn try_decode(&mut self, record: &[u8], events: &mut Vec<Event>) -> Result<Option<Signal>, Reject> {
         let words = words(record)?;
         let kind = Kind::from_u8(wire::kind_of(words[0])).ok_or(Reject::Kind)?;
-        if kind.words() * 8 != record.len() {
+        if kind.words() * wire::WORD_BYTES != record.len() {
             return Err(Reject::Length);
         }
         let time = Nanos(wire::time_of(words[0]).saturating_sub(self.begin_ns));
         let signal = match kind {
+            Kind::Stack => {
+                let frames = record[3 * wire::WORD_BYTES..].chunks_exact(wire::WORD_BYTES).map(word).take(wire::size_of(words[2]) as usize);
+                self.stacks.tell(words[1] | wire::STACK_BIT, &frames.collect::<Vec<_>>());
+                None
+            }
             Kind::Clone | Kind::Exec | Kind::Exit | Kind::Stopped => self.task(kind, &words, time, events)?,
             Kind::Rss => {
                 let pid = wire::tid_of(words[2]);
@@ -128,7 +136,10 @@ impl Decoder {
                     Owner::Image(process) => process,
                     Owner::Launcher => return Ok(self.skip(|tally| &mut tally.before_exec)),
                 };
-                let what = what(kind, &words, self.begin_ns).ok_or(Reject::Fields)?;
+                let mut what = what(kind, &words, self.begin_ns).ok_or(Reject::Fields)?;
+                if let What::Alloc { call, site, .. } = &mut what {
+                    *site = self.stacks.place(process, if *call == Call::Realloc { words[4] } else { words[3] });
+                }
                 let in_heap = is_vm(kind) && wire::flags_of(words[1]) & wire::IN_HEAP != 0;
                 events.push(Event { time, process, tid, in_heap, what });
                 None
@@ -202,15 +213,20 @@ fn ended_event(ended: Ended, tid: Tid, time: Nanos, push: &mut impl FnMut(Proces
     }
 }
 
+/// The first words of a record; what it has not is 0.
 fn words(record: &[u8]) -> Result<Words, Reject> {
-    if record.len() != wire::UNIT_BYTES && record.len() != 2 * wire::UNIT_BYTES {
+    if record.len() < 3 * wire::WORD_BYTES || !record.len().is_multiple_of(wire::WORD_BYTES) {
         return Err(Reject::Length);
     }
     let mut words = [0; 6];
     for (word, bytes) in words.iter_mut().zip(record.chunks_exact(8)) {
-        *word = u64::from_ne_bytes(bytes.try_into().map_err(|_| Reject::Length)?);
+        *word = self::word(bytes);
     }
     Ok(words)
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_ne_bytes)
 }
 
 fn is_vm(kind: Kind) -> bool {
@@ -255,7 +271,10 @@ fn what(kind: Kind, words: &Words, begin_ns: u64) -> Option<What> {
             protection: flags & wire::FAULT_PROTECTION != 0,
             by_kernel: flags & wire::FAULT_BY_KERNEL != 0,
         },
-        _ => What::Alloc { call: call(kind)?, ptr: addr, size: Bytes(size), old: Addr(words[3]), align: align(kind, flags) },
+        _ => {
+            let (call, old) = (call(kind)?, if kind == Kind::Realloc { Addr(words[3]) } else { Addr(0) });
+            What::Alloc { call, ptr: addr, size: Bytes(size), old, align: align(kind, flags), site: 0 }
+        }
     })
 }
 

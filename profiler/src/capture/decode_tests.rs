@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::origin::Frame;
 use proptest::prelude::*;
 
 fn bytes(words: &[u64]) -> Vec<u8> {
@@ -16,18 +17,20 @@ fn launched() -> Decoder {
 #[test]
 fn a_malloc_and_a_realloc() {
     let (mut decoder, mut events) = (launched(), Vec::new());
-    let malloc = [wire::head(Kind::Malloc, 2000), wire::place(0x5000, 0), wire::extent(100, 7)];
-    let realloc = [wire::head(Kind::Realloc, 2500), wire::place(0x6000, 0), wire::extent(200, 7), 0x5000, 0, 0];
+    let malloc = [wire::head(Kind::Malloc, 2000), wire::place(0x5000, 0), wire::extent(100, 7), 0x400];
+    let realloc = [wire::head(Kind::Realloc, 2500), wire::place(0x6000, 0), wire::extent(200, 7), 0x5000, 0x500, 0];
     assert_eq!(decoder.decode(&bytes(&malloc), &mut events), None);
     assert_eq!(decoder.decode(&bytes(&realloc), &mut events), None);
-    let alloc = |time, call, ptr, size, old| Event {
+    let alloc = |time, call, ptr, size, old, site| Event {
         time: Nanos(time),
         process: 0,
         tid: 7,
         in_heap: false,
-        what: What::Alloc { call, ptr: Addr(ptr), size: Bytes(size), old: Addr(old), align: 0 },
+        what: What::Alloc { call, ptr: Addr(ptr), size: Bytes(size), old: Addr(old), align: 0, site },
     };
-    assert_eq!(events, [alloc(1000, Call::Malloc, 0x5000, 100, 0), alloc(1500, Call::Realloc, 0x6000, 200, 0x5000)]);
+    assert_eq!(events, [alloc(1000, Call::Malloc, 0x5000, 100, 0, 1), alloc(1500, Call::Realloc, 0x6000, 200, 0x5000, 2)]);
+    let caller = |addr| Frame { process: 0, parent: 0, addr };
+    assert_eq!(decoder.stacks.take_fresh(), [caller(0x400), caller(0x500)]);
 }
 
 #[test]
@@ -85,7 +88,7 @@ proptest! {
     #[test]
     fn well_formed_records_are_never_rejected_for_their_length(kind in 0usize..Kind::ALL.len(), w in any::<[u64; 6]>()) {
         let kind = Kind::ALL[kind];
-        let mut words = w;
+        let mut words = w.repeat(kind.words().div_ceil(w.len()));
         words[0] = wire::head(kind, w[0] >> 8);
         let mut decoder = launched();
         decoder.decode(&bytes(&words[..kind.words()]), &mut Vec::new());

@@ -9,7 +9,7 @@
 //! - [`recording`]: what is recorded and how, and what is known at the end; [`session`]: one recording from beginning to end;
 //! - [`permission`]: what this machine allows; [`object`], [`fields`]: the kernel half, fitted to this kernel;
 //! - [`launch`]: a program that starts when everything is ready; [`attach`], [`detach`]: the probes;
-//! - [`decode`], [`tasks`]: records into events, threads into address spaces; [`facts`], [`notes`]: what is told beside the events;
+//! - [`decode`], [`tasks`], [`stacks`]: records into events, threads into address spaces, origins of calls into places in a tree; [`code`]: what lies there; [`facts`], [`notes`]: what is told beside the events;
 //! - `answer`: processes that wait for their probes; [`guard`]: lets them go on should the recorder die; [`parents`]: those who saw them wait.
 //!
 //! # Stops
@@ -25,11 +25,12 @@
 //!
 //! # Memory
 //!
-//! Bounded by constants, except for some hundred bytes per process and what is known of each file that holds an allocator:
+//! Bounded by constants, except for some hundred bytes per process and for each call site or stack, and what is known of each file that holds an allocator:
 //!
 //! ```text
 //! kernel  ring                                   64 MiB (--ring)
-//!         calls awaited, per thread id           (32 + 64 bytes) × at most 2^18 = 24 MiB
+//!         calls awaited, per thread id           (40 + 64 bytes) × at most 2^18 = 26 MiB
+//!         stacks that were told, with --stacks    about 72 bytes × 2^17 = 9 MiB
 //!         state per process id                   8 bytes × kernel.pid_max, at most 2^22 = 32 MiB
 //! user    events on their way to the writer      72 bytes × 16 Ki × (16 queued + 1 filling + 1 being written) = 20 MiB
 //! ```
@@ -42,6 +43,7 @@
 
 mod answer;
 pub mod attach;
+pub mod code;
 pub mod costs;
 pub mod decode;
 pub mod detach;
@@ -56,6 +58,7 @@ pub mod parents;
 pub mod permission;
 pub mod recording;
 pub mod session;
+pub mod stacks;
 pub mod tasks;
 
 pub use object::Totals;

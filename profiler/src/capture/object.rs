@@ -12,6 +12,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../profiler-ebpf/objec
 /// Most slots of the pairing tables; with more thread ids than this two threads may share a slot, which is noticed and counted.
 const MOST_SLOTS: u32 = 1 << 18;
 
+/// Most different stacks that are told; of further ones only the immediate caller is.
+const MOST_STACKS: u32 = 1 << 17;
+
 /// How the kernel half is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -21,6 +24,8 @@ pub struct Settings {
     pub rss_step_bytes: u64,
     /// Whether children, new programs and new libraries stop until their probes are attached.
     pub stop: bool,
+    /// Most frames of the stacks that are recorded; 0: immediate callers only.
+    pub frames: u32,
 }
 
 /// The loaded object with its maps.
@@ -87,11 +92,13 @@ impl Object {
             .btf(None)
             .override_global(wire::RSS_STEP, &settings.rss_step_bytes, true)
             .override_global(wire::STOP, &stop, true)
+            .override_global(wire::STACKS, &settings.frames, true)
             .override_global(wire::THREAD_SLOTS, &slots, true)
             .map_max_entries(wire::EVENTS, settings.ring_bytes)
             .map_max_entries(wire::TARGETS, pid_max)
             .map_max_entries(wire::PENDING, slots)
-            .map_max_entries(wire::CALLS, slots);
+            .map_max_entries(wire::CALLS, slots)
+            .map_max_entries(wire::SEEN, if settings.frames > 0 { MOST_STACKS } else { 1 });
         for (global, offset) in &offsets {
             loader.override_global(global, offset, true);
         }

@@ -10,6 +10,7 @@ use super::launch::Ended;
 use super::object::Totals;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::event::origin::Origins;
 use crate::units::Bytes;
 
 /// What is recorded.
@@ -35,6 +36,8 @@ pub struct Options {
     /// Whether forked children are recorded and libraries that a process opens after it was attached to are probed. Both stop the process
     /// for a moment. The libraries of a program that is started are always probed.
     pub follow: bool,
+    /// Whether whole stacks are recorded with each block, by frame pointers; else its immediate caller.
+    pub stacks: bool,
 }
 
 impl Options {
@@ -51,6 +54,12 @@ pub trait Sink {
     /// # Errors
     /// Ends the recording.
     fn events(&mut self, batch: Vec<Event>) -> Result<()>;
+
+    /// Takes what is told of origins, before the events that need it.
+    ///
+    /// # Errors
+    /// Ends the recording.
+    fn origins(&mut self, origins: Origins) -> Result<()>;
 
     /// Told whenever processes came, went or changed.
     fn processes(&mut self, processes: &[ProcessFacts]);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use profiler_ebpf::target as state;
+use profiler_ebpf::{self as wire, target as state};
 
 use super::attach::{self, HeapProbes};
+use super::code::CodeMaps;
 use super::decode::Decoder;
 use super::detach::Detaching;
 use super::facts::ProcessFacts;
@@ -17,6 +18,7 @@ use super::parents::Parents;
 use super::permission;
 use super::recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
 use crate::error::{Context, Error, Kind, Result};
+use crate::event::origin::Origins;
 use crate::event::{Event, What};
 use crate::target::emulate::Kernel;
 use crate::target::index::Index;
@@ -85,6 +87,7 @@ pub(super) struct Session {
     pub(super) object: Object,
     pub(super) heap: HeapProbes,
     pub(super) index: Index,
+    pub(super) code: CodeMaps,
     pub(super) decoder: Decoder,
     pub(super) guard: Option<Guard>,
     pub(super) parents: Parents,
@@ -103,6 +106,7 @@ impl Session {
             ring_bytes: options.ring.0.clamp(1 << 16, 1 << 31).next_power_of_two() as u32,
             rss_step_bytes: options.rss_step.0,
             stop: options.stops(),
+            frames: if options.stacks { wire::MAX_FRAMES as u32 } else { 0 },
         };
         let mut object = Object::load(&settings)?;
         let heap = HeapProbes::new(&mut object.ebpf)?;
@@ -113,6 +117,7 @@ impl Session {
             object,
             heap,
             index: Index::new(Kernel::running()?),
+            code: CodeMaps::default(),
             decoder: Decoder::new(monotonic_ns()),
             guard,
             parents: Parents::default(),
@@ -208,6 +213,11 @@ impl Session {
         if std::mem::take(&mut self.changed) {
             sink.processes(&self.processes);
         }
+        let frames = self.decoder.stacks.take_fresh();
+        let origins = Origins { frames, code: self.code.take_fresh(), symbols: Vec::new() };
+        if !origins.is_empty() {
+            sink.origins(origins)?;
+        }
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -243,6 +253,9 @@ impl Session {
         let mut failure = None;
         self.let_go(sink, &mut failure)?;
         let totals = self.settle(sink, &mut failure);
+        if let Err(error) = self.name_frames(sink) {
+            failure = failure.or(Some(error));
+        }
         if let Some(error) = failure
             && !matches!(stopped_by, StoppedBy::Sink(_))
         {
@@ -261,6 +274,16 @@ impl Session {
             notes: self.notes.sentences(),
             detaching: Detaching::begin((self.object, self.heap)),
         })
+    }
+
+    /// Tells what the code at the frames is called: once, when nothing waits for it.
+    fn name_frames(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        // What was opened later without a stop; of a process that has ended nothing more can be learned.
+        for facts in self.processes.iter().filter(|facts| facts.ended.is_none() && !facts.is_left_alone()) {
+            self.code.look(facts.id, facts.pid).unwrap_or_default();
+        }
+        let symbols = self.code.names(self.decoder.stacks.all());
+        sink.origins(Origins { frames: self.decoder.stacks.take_fresh(), code: self.code.take_fresh(), symbols })
     }
 
     /// Deselects what is still alive, continues what still waits, and takes the last records. Where the sink fails, records are taken and

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::origins::Names;
 use super::progress::Talk;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, ProcessId, What};
@@ -35,6 +36,8 @@ pub(super) struct Census {
     pub(super) bytes: Bytes,
     /// What is wrong with the trace, for a person.
     pub(super) damage: Option<String>,
+    /// Where blocks were asked for.
+    pub(super) names: Names,
 }
 
 impl Census {
@@ -55,13 +58,16 @@ impl Census {
             bar.set_position(reader.bytes_read());
         }
         bar.finish_and_clear();
+        let (origins, damaged) = reader.origins();
+        let damage = reader.damage().map(ToString::to_string).into_iter().chain(damaged).collect::<Vec<_>>().join("; ");
         Ok(Census {
+            names: Names::new(origins),
             manifest: reader.manifest().clone(),
             counts,
             cost: gaps.cost(),
             events: reader.events_read(),
             bytes: Bytes(reader.bytes_total()),
-            damage: reader.damage().map(ToString::to_string),
+            damage: Some(damage).filter(|damage| !damage.is_empty()),
         })
     }
 

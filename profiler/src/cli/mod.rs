@@ -6,9 +6,11 @@ mod check;
 mod claims;
 mod diff;
 mod doctor;
+mod export;
 mod inspect;
 mod manifest;
 mod measure;
+mod origins;
 mod output;
 mod paste;
 mod policies;
@@ -49,6 +51,8 @@ enum Command {
     Diff(diff::Args),
     /// Check a study or trace against limits; the exit code says whether they are kept
     Check(check::Args),
+    /// Write a study for other tools: Perfetto, pprof, flame graphs
+    Export(export::Args),
     /// Show what is in a trace: counts, losses, allocators found, sizes, lifetimes
     Inspect(inspect::Args),
     /// List the allocator models, or the settings of one
@@ -90,6 +94,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Measure(args) => measure::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -13,6 +13,7 @@ use crate::capture::facts::ProcessFacts;
 use crate::capture::{self, Options, Recorded, Sink, StoppedBy, Subject};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
+use crate::event::origin::Origins;
 use crate::trace::{Manifest, Writer};
 use crate::units::{Bytes, Nanos};
 
@@ -31,6 +32,9 @@ pub(super) struct Recording {
     /// Do not record forked children; with --pid, not the libraries opened later either: nothing stops the process then
     #[arg(long)]
     no_follow: bool,
+    /// Record the whole call stack of each allocation, by frame pointers (programs built with -fno-omit-frame-pointer); without it, the immediate caller
+    #[arg(long)]
+    stacks: bool,
 }
 
 #[derive(clap::Args)]
@@ -74,8 +78,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// Those of the recorder and of the writer; what was recorded before a failure is in the trace.
 pub(super) fn record(subject: Subject, trace: &Path, recording: &Recording, force: bool, talk: Talk) -> Result<(String, Detaching)> {
-    let options =
-        Options { subject, duration: recording.duration, ring: recording.ring, rss_step: recording.rss_step, follow: !recording.no_follow };
+    let options = Options {
+        subject,
+        duration: recording.duration,
+        ring: recording.ring,
+        rss_step: recording.rss_step,
+        follow: !recording.no_follow,
+        stacks: recording.stacks,
+    };
     capture::check(&options.subject)?;
     let mut manifest = manifest::begin(&options);
     let mut writing = Writing::begin(Writer::create(trace, &manifest, force)?, manifest.clone());
@@ -138,6 +148,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 /// Messages to the writer's thread.
 enum Message {
     Events(Vec<Event>),
+    Origins(Origins),
     Processes(Vec<ProcessFacts>),
     Finish(Box<Manifest>),
 }
@@ -167,6 +178,13 @@ impl Writing {
         self.join()
     }
 
+    fn send(&mut self, message: Message) -> Result<()> {
+        match self.messages.send(message) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.join().err().unwrap_or_else(|| Error::new(Kind::Output, "the trace cannot be written"))),
+        }
+    }
+
     fn join(&mut self) -> Result<(u64, u64)> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -177,10 +195,11 @@ impl Writing {
 
 impl Sink for Writing {
     fn events(&mut self, batch: Vec<Event>) -> Result<()> {
-        match self.messages.send(Message::Events(batch)) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.join().err().unwrap_or_else(|| Error::new(Kind::Output, "the trace cannot be written"))),
-        }
+        self.send(Message::Events(batch))
+    }
+
+    fn origins(&mut self, origins: Origins) -> Result<()> {
+        self.send(Message::Origins(origins))
     }
 
     fn processes(&mut self, processes: &[ProcessFacts]) {
@@ -199,6 +218,7 @@ fn write(mut writer: Writer, mut manifest: Manifest, incoming: &Receiver<Message
         }
         match incoming.recv_timeout(FLUSH) {
             Ok(Message::Events(batch)) => batch.iter().try_for_each(|event| writer.push(event))?,
+            Ok(Message::Origins(origins)) => writer.origins(&origins)?,
             Ok(Message::Processes(processes)) => {
                 manifest.processes = processes.iter().map(manifest::process).collect();
                 writer.describe(&manifest)?;

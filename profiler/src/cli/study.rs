@@ -5,6 +5,7 @@ use reports::study::Study;
 
 use super::bands;
 use super::census::Census;
+use super::origins::Names;
 use super::paste::Setting;
 use super::replay::Replayed;
 use super::surveyed;
@@ -34,8 +35,10 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
     let process = process.cloned().unwrap_or_default();
     let huge_pages = census.manifest.host.thp.as_deref();
     let setting = Setting { process: &process, ran: super::replay::allocator(&process), checked: &checked.policy, huge_pages };
-    let mut policies = vec![policy(&measured), policy(&facts.recorded)];
-    policies.extend(outcomes.iter().map(|outcome| report::PolicyResult { paste: setting.paste(outcome), ..policy(outcome) }));
+    let names = &census.names;
+    let (frames, callsites) = names.call_sites(&facts.sites);
+    let mut policies = vec![policy(&measured, names), policy(&facts.recorded, names)];
+    policies.extend(outcomes.iter().map(|outcome| report::PolicyResult { paste: setting.paste(outcome), ..policy(outcome, names) }));
     Study {
         version: report::STUDY_VERSION,
         heapcast: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,6 +49,8 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
         explanation: checked.placements.as_ref().map(Placements::explain).unwrap_or_default(),
         sizes: facts.sizes.iter().map(size_row).collect(),
         lifetimes: facts.lifetimes.iter().map(lifetime_row).collect(),
+        frames,
+        callsites,
         threads: facts.threads.iter().map(surveyed::thread).collect(),
     }
 }
@@ -67,7 +72,7 @@ fn without_major(outcome: &mut Outcome, major: u64) {
     [low, expected, high].into_iter().for_each(|faults| *faults = faults.saturating_sub(major));
 }
 
-fn policy(outcome: &Outcome) -> report::PolicyResult {
+fn policy(outcome: &Outcome, names: &Names) -> report::PolicyResult {
     let bytes = |value: Option<Bytes>| value.map(|bytes| bytes.0);
     let calls = |kind| outcome.calls_known.then(|| outcome.calls.of(kind));
     let mut row = report::PolicyResult {
@@ -95,7 +100,7 @@ fn policy(outcome: &Outcome) -> report::PolicyResult {
         ..Default::default()
     };
     if let Some(survey) = &outcome.survey {
-        surveyed::fill(&mut row, survey);
+        surveyed::fill(&mut row, survey, names);
     }
     row
 }

@@ -2,14 +2,16 @@
 
 use reports::study as report;
 
+use super::origins::Names;
+
 use crate::metrics::ThreadUse;
-use crate::metrics::survey::{AddressMap, Cell, Hold, Moment, Part, Parts, Pinned, Surveyed};
+use crate::metrics::survey::{AddressMap, Cell, Hold, Moment, Part, Parts, Pinned, Sites, Surveyed};
 
 /// Puts it into the policy's row.
-pub(super) fn fill(row: &mut report::PolicyResult, survey: &Surveyed) {
+pub(super) fn fill(row: &mut report::PolicyResult, survey: &Surveyed, names: &Names) {
     row.memory = survey.parts.iter().map(memory).collect();
     let pins = survey.pinned.iter().zip(["most free", "end"]);
-    row.pins = pins.flat_map(|(pinned, moment)| pin_rows(pinned, moment)).collect();
+    row.pins = pins.flat_map(|(pinned, moment)| pin_rows(pinned, moment, names)).collect();
     row.map = (!survey.map.areas.is_empty()).then(|| map(&survey.map));
 }
 
@@ -31,7 +33,7 @@ fn memory(moment: &Moment<Parts>) -> report::MemoryPoint {
     }
 }
 
-fn pin_rows(pinned: &Pinned, moment: &'static str) -> impl Iterator<Item = report::PinRow> {
+fn pin_rows(pinned: &Pinned, moment: &'static str, names: &Names) -> impl Iterator<Item = report::PinRow> {
     pinned.pins.iter().map(move |pin| report::PinRow {
         moment: moment.to_owned(),
         time_ns: pinned.time.0,
@@ -48,7 +50,11 @@ fn pin_rows(pinned: &Pinned, moment: &'static str) -> impl Iterator<Item = repor
         youngest_ns: pin.ages.0.0,
         oldest_ns: pin.ages.1.0,
         holds_bytes: pin.holds.0,
-        caller: None,
+        caller: match pin.sites {
+            Sites::None => None,
+            Sites::One(site) => names.function(site),
+            Sites::Several => Some("several places".to_owned()),
+        },
     })
 }
 

@@ -17,7 +17,7 @@ fn bench(name: &str, actions: &[Action]) -> Bench {
 fn block(id: u32, tid: Tid) -> [Action; 3] {
     let size = Bytes(PAGES * PAGE);
     [
-        Action::Alloc { id, tid, size, align_log2: 0, zeroed: false, assumed: false },
+        Action::Alloc { id, tid, size, align_log2: 0, zeroed: false, assumed: false, site: 0 },
         Action::Touch { id, from: Bytes(0), len: size, access: Access::Write, evidence: Evidence::Seen },
         Action::Free { id, tid },
     ]

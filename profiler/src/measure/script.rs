@@ -71,10 +71,10 @@ pub fn encode(op: &Op) -> [u8; RECORD] {
     let halves = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
     let last = |kind: u8, flags: u8, extra: u16, id: u32| halves(u32::from_ne_bytes([kind, flags, extra as u8, (extra >> 8) as u8]), id);
     let (a, b, c) = match op.action {
-        Action::Alloc { id, tid, size, align_log2, zeroed, assumed } => {
+        Action::Alloc { id, tid, size, align_log2, zeroed, assumed, .. } => {
             (size.0, tid.into(), last(kind::ALLOC, align_log2, u16::from(zeroed) | u16::from(assumed) << 1, id))
         }
-        Action::Realloc { id, tid, size } => (size.0, tid.into(), last(kind::REALLOC, 0, 0, id)),
+        Action::Realloc { id, tid, size, .. } => (size.0, tid.into(), last(kind::REALLOC, 0, 0, id)),
         Action::Free { id, tid } => (0, tid.into(), last(kind::FREE, 0, 0, id)),
         Action::Break { within } => (within.into(), 0, last(kind::BREAK, 0, 0, 0)),
         Action::Map { within } => (within.into(), 0, last(kind::MAP, 0, 0, 0)),
@@ -104,9 +104,9 @@ pub fn decode(bytes: &[u8; RECORD]) -> Option<Op> {
     let action = match kind {
         kind::ALLOC => {
             let (zeroed, assumed) = (extra & 1 != 0, extra & 2 != 0);
-            Action::Alloc { id, tid, size: Bytes(a), align_log2: flags, zeroed, assumed }
+            Action::Alloc { id, tid, size: Bytes(a), align_log2: flags, zeroed, assumed, site: 0 }
         }
-        kind::REALLOC => Action::Realloc { id, tid, size: Bytes(a) },
+        kind::REALLOC => Action::Realloc { id, tid, size: Bytes(a), site: 0 },
         kind::FREE => Action::Free { id, tid },
         kind::BREAK => Action::Break { within: low },
         kind::MAP => Action::Map { within: low },

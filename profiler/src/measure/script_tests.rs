@@ -5,9 +5,9 @@ fn action() -> impl Strategy<Value = Action> {
     let tid = any::<u32>();
     prop_oneof![
         (any::<u32>(), tid, any::<u64>(), any::<u8>(), any::<[bool; 2]>()).prop_map(|(id, tid, size, align_log2, [zeroed, assumed])| {
-            Action::Alloc { id, tid, size: Bytes(size), align_log2, zeroed, assumed }
+            Action::Alloc { id, tid, size: Bytes(size), align_log2, zeroed, assumed, site: 0 }
         }),
-        (any::<u32>(), tid, any::<u64>()).prop_map(|(id, tid, size)| Action::Realloc { id, tid, size: Bytes(size) }),
+        (any::<u32>(), tid, any::<u64>()).prop_map(|(id, tid, size)| Action::Realloc { id, tid, size: Bytes(size), site: 0 }),
         (any::<u32>(), tid).prop_map(|(id, tid)| Action::Free { id, tid }),
         any::<u32>().prop_map(|within| Action::Break { within }),
         any::<u32>().prop_map(|within| Action::Map { within }),

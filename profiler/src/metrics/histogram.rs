@@ -112,14 +112,15 @@ impl Blocks {
         self.enter(id, tid, size, born);
     }
 
-    /// A block ends.
-    pub fn free(&mut self, id: u32, tid: Tid, time: Nanos) {
-        let Some(&Live { owner, .. }) = self.live.get(id as usize).and_then(Option::as_ref) else { return };
+    /// A block ends; answers whether it was temporary.
+    pub fn free(&mut self, id: u32, tid: Tid, time: Nanos) -> bool {
+        let Some(&Live { owner, .. }) = self.live.get(id as usize).and_then(Option::as_ref) else { return false };
         let temporary = self.threads.free(id, tid, owner);
         if let Some(Live { size, born, .. }) = self.leave(id) {
             self.temporary[size_class(size.0)] += u64::from(temporary);
             self.lifetimes[decade(time.saturating_sub(born))].add(size);
         }
+        temporary
     }
 
     /// Every thread that asked for a block or freed one, in the order in which they first did.

@@ -9,6 +9,7 @@ use super::outcome::{Outcome, Readings, Source};
 use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
 use crate::error::Result;
+use crate::event::origin::SiteId;
 use crate::event::{Access, Tid};
 use crate::metrics::survey::{Memory, Resident, Scene, Survey};
 use crate::metrics::{Meter, Point};
@@ -126,12 +127,16 @@ impl Run {
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Alloc { id, tid, size, align_log2, zeroed, assumed } => {
+            Action::Alloc { id, tid, size, align_log2, zeroed, assumed, site } => {
                 let align = if align_log2 == 0 { 0 } else { 1u64.checked_shl(align_log2.into()).unwrap_or(1 << 63) };
                 let request = Request { tid, size, align, zeroed };
                 self.alloc(id, call_of(request), request, assumed);
+                self.asked_at(id, site);
             }
-            Action::Realloc { id, tid, size } => self.realloc(id, Request { tid, size, align: 0, zeroed: false }),
+            Action::Realloc { id, tid, size, site } => {
+                self.realloc(id, Request { tid, size, align: 0, zeroed: false });
+                self.asked_at(id, site);
+            }
             Action::Free { id, tid } => self.free(id, tid),
             Action::Touch { id, from, len, access, evidence } => self.touch(id, from, len, access, evidence),
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
@@ -146,6 +151,12 @@ impl Run {
         }
     }
 
+    fn asked_at(&mut self, id: ObjectId, site: SiteId) {
+        if let Some(Some(block)) = self.blocks.get_mut(id as usize) {
+            block.site = site;
+        }
+    }
+
     fn alloc(&mut self, id: ObjectId, call: &'static str, request: Request, assumed: bool) {
         let slot = id as usize;
         if slot >= self.blocks.len() {
@@ -157,7 +168,7 @@ impl Run {
             self.refused += 1;
             return;
         };
-        self.blocks[slot] = Some(Resident { block, size: request.size, born: self.now });
+        self.blocks[slot] = Some(Resident { block, size: request.size, born: self.now, site: 0 });
         self.survey.add(block, request.size);
         self.live += request.size.0;
         if assumed && request.size.0 > 0 {
@@ -168,7 +179,7 @@ impl Run {
     }
 
     fn realloc(&mut self, id: ObjectId, request: Request) {
-        let Some(Resident { block: old, size, born }) = self.blocks.get(id as usize).copied().flatten() else {
+        let Some(Resident { block: old, size, born, .. }) = self.blocks.get(id as usize).copied().flatten() else {
             return self.alloc(id, "realloc", request, false);
         };
         let block = self.model.realloc(&mut self.kernel, request, old);
@@ -177,7 +188,7 @@ impl Run {
             self.refused += 1;
             return;
         };
-        self.blocks[id as usize] = Some(Resident { block, size: request.size, born });
+        self.blocks[id as usize] = Some(Resident { block, size: request.size, born, site: 0 });
         self.survey.remove(old, size);
         self.survey.add(block, request.size);
         self.live = self.live - size.0 + request.size.0;

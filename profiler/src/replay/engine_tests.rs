@@ -18,7 +18,7 @@ fn run_ops(spec: &str, ops: &[Op], chunk: usize) -> Outcome {
 }
 
 fn alloc(id: u32, size: u64, assumed: bool) -> Action {
-    Action::Alloc { id, tid: 1, size: Bytes(size), align_log2: 0, zeroed: false, assumed }
+    Action::Alloc { id, tid: 1, size: Bytes(size), align_log2: 0, zeroed: false, assumed, site: 0 }
 }
 
 fn touch(id: u32, from: u64, len: u64, seen: bool) -> Action {
@@ -80,7 +80,7 @@ fn carried_memory_is_added_to_every_policy() {
 #[test]
 fn a_peak_inside_an_operation_is_seen() {
     let small = run("brk-only:trim_threshold=0,top_pad=0", &[alloc(0, MIB, true), alloc(1, 10, true), free(1), Action::End]);
-    let resize = Action::Realloc { id: 0, tid: 1, size: Bytes(MIB + 4096) };
+    let resize = Action::Realloc { id: 0, tid: 1, size: Bytes(MIB + 4096), site: 0 };
     let moved =
         run("brk-only:trim_threshold=0,top_pad=0", &[alloc(0, MIB, true), alloc(1, 10, true), resize, free(1), free(0), Action::End]);
     // Both copies are resident while the block moves.
@@ -107,7 +107,7 @@ fn after_a_fork_the_first_write_to_a_page_faults_again() {
 #[test]
 fn a_refused_block_is_counted_and_its_operations_pass() {
     let huge = 1 << 60;
-    let resize = |size| Action::Realloc { id: 1, tid: 1, size: Bytes(size) };
+    let resize = |size| Action::Realloc { id: 1, tid: 1, size: Bytes(size), site: 0 };
     let actions =
         [alloc(0, huge, true), touch(0, 0, 10, true), free(0), alloc(1, 10, true), resize(huge), resize(20), free(1), Action::End];
     for spec in ["mmap-only", "brk-only"] {
@@ -124,11 +124,17 @@ fn workload() -> impl Strategy<Value = Vec<Op>> {
         for (what, id, size, flag, wait) in steps {
             time += wait;
             let action = match (what, live.get(&id).copied()) {
-                (_, None) => {
-                    Action::Alloc { id, tid: 1, size: Bytes(size), align_log2: if flag { 6 } else { 0 }, zeroed: flag, assumed: !flag }
-                }
+                (_, None) => Action::Alloc {
+                    id,
+                    tid: 1,
+                    size: Bytes(size),
+                    align_log2: if flag { 6 } else { 0 },
+                    zeroed: flag,
+                    assumed: !flag,
+                    site: 0,
+                },
                 (0, _) => free(id),
-                (1, _) => Action::Realloc { id, tid: 1, size: Bytes(size) },
+                (1, _) => Action::Realloc { id, tid: 1, size: Bytes(size), site: 0 },
                 (_, Some(held)) => touch(id, size / 2 % (held + 1), held / 3, flag),
             };
             match action {

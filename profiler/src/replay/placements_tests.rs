@@ -125,7 +125,7 @@ fn recorded(id: &str) -> Vec<Event> {
         };
         let block = block.expect("there is memory");
         let (ptr, old) = (place(&os, block), old.map_or(Addr(0), |old| place(&os, old)));
-        os.push(false, What::Alloc { call, ptr, size, old, align: 0 });
+        os.push(false, What::Alloc { call, ptr, size, old, align: 0, site: 0 });
         live.push(block);
     }
     os.events

@@ -8,15 +8,16 @@ use super::claims::{Before, Claims, Watch};
 use super::outcome::{Outcome, Source};
 use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
-use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SizeClass, ThreadUse};
+use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SiteUse, Sites, SizeClass, ThreadUse};
 use crate::units::{Bytes, Nanos, Pages};
 use crate::vm::thp;
-use crate::workload::{Action, Books, Lifter, Op, ProbeCost, Touches};
+use crate::workload::{Action, Books, Evidence, Lifter, Op, ProbeCost, Touches};
 
 /// A recording while it is read.
 pub struct Recording {
     lifter: Lifter,
     blocks: Blocks,
+    sites: Sites,
     recorded: Meter,
     measured: Meter,
     apart: Apart,
@@ -65,6 +66,8 @@ pub struct Facts {
     pub sizes: Vec<SizeClass>,
     /// What each thread asked for and freed.
     pub threads: Vec<ThreadUse>,
+    /// What each place in the code asked for.
+    pub sites: Vec<SiteUse>,
     /// Lifetimes of blocks.
     pub lifetimes: Vec<LifetimeClass>,
     /// What became of every event.
@@ -93,6 +96,7 @@ impl Recording {
         Recording {
             lifter: Lifter::new(selected, thp),
             blocks: Blocks::default(),
+            sites: Sites::default(),
             recorded: Meter::default(),
             measured: Meter::default(),
             apart: Apart::default(),
@@ -187,6 +191,7 @@ impl Recording {
             measured,
             sizes: self.blocks.size_classes(),
             threads: self.blocks.threads(),
+            sites: self.sites.rows(),
             lifetimes: self.blocks.lifetime_classes(),
             books,
             touches: self.lifter.touches(),
@@ -216,9 +221,19 @@ impl Recording {
     fn follow(&mut self, ops: &[Op]) {
         for op in ops {
             match op.action {
-                Action::Alloc { id, tid, size, .. } => self.blocks.alloc(id, tid, size, op.time),
-                Action::Realloc { id, tid, size } => self.blocks.realloc(id, tid, size),
-                Action::Free { id, tid } => self.blocks.free(id, tid, op.time),
+                Action::Alloc { id, tid, size, site, .. } => {
+                    self.blocks.alloc(id, tid, size, op.time);
+                    self.sites.alloc(id, site, size);
+                }
+                Action::Realloc { id, tid, size, site } => {
+                    self.blocks.realloc(id, tid, size);
+                    self.sites.alloc(id, site, size);
+                }
+                Action::Free { id, tid } => {
+                    let temporary = self.blocks.free(id, tid, op.time);
+                    self.sites.free(id, temporary);
+                }
+                Action::Touch { id, evidence: Evidence::Seen, .. } => self.sites.fault(id),
                 _ => {}
             }
         }

@@ -96,7 +96,7 @@ impl Index {
 
 /// Opens the file behind a mapping, and tells the path that led to it. The process may live in another root folder, the file may have
 /// been deleted or replaced since it was mapped, and some file systems (overlay, btrfs) report another device than the mapping has.
-fn open(pid: u32, mapping: &Mapping) -> Result<(File, PathBuf)> {
+pub(super) fn open(pid: u32, mapping: &Mapping) -> Result<(File, PathBuf)> {
     let named = PathBuf::from(format!("/proc/{pid}/root{}", mapping.path));
     let mapped = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start.0, mapping.end.0));
     let same_inode = |metadata: &Metadata| metadata.ino() == mapping.inode;

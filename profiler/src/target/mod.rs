@@ -5,7 +5,8 @@
 //! - [`elf`]: function symbols, code and identity of one file;
 //! - [`emulate`]: what the kernel does with a probed instruction; [`probe`]: at which instruction a function is cheapest to probe;
 //! - [`allocator`]: which of the malloc family a file defines; [`identity`]: whose allocator that is;
-//! - [`index`]: the allocators of a process, each file examined once.
+//! - [`index`]: the allocators of a process, each file examined once;
+//! - [`mapped`], [`symbols`]: code that is mapped, and what its functions are called.
 //!
 //! What a process maps or a file contains was made by others: every reader here is total. Damage gives an error or nothing, never a panic.
 
@@ -14,9 +15,11 @@ pub mod elf;
 pub mod emulate;
 pub mod identity;
 pub mod index;
+pub mod mapped;
 pub mod maps;
 pub mod probe;
 pub mod process;
 pub mod resident;
 #[cfg(test)]
 mod sample;
+pub mod symbols;

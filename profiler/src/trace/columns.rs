@@ -1,4 +1,4 @@
-//! The columns of `events.arrow`: rows to Arrow arrays and back, and whether a schema is ours.
+//! The columns of a table: rows to Arrow arrays and back, and whether a schema is ours.
 
 use polars_arrow::array::{Array, BooleanArray, DictionaryArray, PrimitiveArray, Utf8Array};
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field, IntegerType, Metadata};
@@ -9,6 +9,7 @@ use polars_arrow::io::ipc::{IpcField, IpcSchema};
 
 use super::format::{Kind, Row};
 use super::manifest::Format;
+use crate::event::Event;
 
 /// Key of the schema's metadata that holds the version of the format, as in `1.0`.
 const FORMAT_KEY: &str = "heapcast.format";
@@ -17,15 +18,15 @@ const FORMAT_KEY: &str = "heapcast.format";
 pub(super) const DICTIONARY: i64 = 0;
 
 /// What a column holds: how its values become an Arrow array and come back.
-trait Cell: Copy {
+pub(super) trait Cell: Clone {
     /// Read access to one column of a batch.
     type Column<'a>;
     fn dtype() -> ArrowDataType;
     /// Whether this is the type that [`Cell::dtype`] is stored as; none when the flatbuffer is broken.
     fn is(field: ipc::FieldRef<'_>) -> Option<bool>;
     fn array(values: Vec<Self>) -> Box<dyn Array>;
-    /// Bytes that `rows` values take.
-    fn bytes(rows: usize) -> usize;
+    /// Bytes that `rows` values take; none where they differ in length.
+    fn bytes(rows: usize) -> Option<usize>;
     fn column(array: &dyn Array) -> Option<Self::Column<'_>>;
     /// None where the value is not one that this version knows.
     fn get(column: &Self::Column<'_>, row: usize) -> Option<Self>;
@@ -53,8 +54,8 @@ macro_rules! number {
                 PrimitiveArray::from_vec(values).boxed()
             }
 
-            fn bytes(rows: usize) -> usize {
-                rows * size_of::<$type>()
+            fn bytes(rows: usize) -> Option<usize> {
+                Some(rows * size_of::<$type>())
             }
 
             fn column(array: &dyn Array) -> Option<&[$type]> {
@@ -88,8 +89,8 @@ impl Cell for bool {
         BooleanArray::from_slice(values).boxed()
     }
 
-    fn bytes(rows: usize) -> usize {
-        rows.div_ceil(8)
+    fn bytes(rows: usize) -> Option<usize> {
+        Some(rows.div_ceil(8))
     }
 
     fn column(array: &dyn Array) -> Option<&BooleanArray> {
@@ -98,6 +99,34 @@ impl Cell for bool {
 
     fn get(column: &&BooleanArray, row: usize) -> Option<bool> {
         (row < column.len()).then(|| column.value(row))
+    }
+}
+
+impl Cell for String {
+    type Column<'a> = &'a Utf8Array<i32>;
+
+    fn dtype() -> ArrowDataType {
+        ArrowDataType::Utf8
+    }
+
+    fn is(field: ipc::FieldRef<'_>) -> Option<bool> {
+        Some(matches!(field.type_().ok()??, ipc::TypeRef::Utf8(_)) && field.dictionary().ok()?.is_none())
+    }
+
+    fn array(values: Vec<String>) -> Box<dyn Array> {
+        Utf8Array::<i32>::from_slice(values).boxed()
+    }
+
+    fn bytes(_rows: usize) -> Option<usize> {
+        None
+    }
+
+    fn column(array: &dyn Array) -> Option<&Utf8Array<i32>> {
+        array.as_any().downcast_ref()
+    }
+
+    fn get(column: &&Utf8Array<i32>, row: usize) -> Option<String> {
+        (row < column.len()).then(|| column.value(row).to_owned())
     }
 }
 
@@ -122,8 +151,8 @@ impl Cell for Kind {
         PrimitiveArray::from_vec(values.into_iter().map(|kind| kind as u8).collect()).boxed()
     }
 
-    fn bytes(rows: usize) -> usize {
-        rows
+    fn bytes(rows: usize) -> Option<usize> {
+        Some(rows)
     }
 
     fn column(array: &dyn Array) -> Option<(&[u8], Vec<Option<Kind>>)> {
@@ -143,62 +172,97 @@ pub(super) fn dictionary() -> Utf8Array<i32> {
     Utf8Array::from_slice(Kind::ALL.iter().map(|(_, name)| *name).collect::<Vec<_>>())
 }
 
-macro_rules! columns {
-    ($($name:ident: $type:ty,)*) => {
-        /// Rows that wait to be written.
-        #[derive(Default)]
-        pub(super) struct Columns { $($name: Vec<$type>,)* }
+/// A table of a trace: what waits to be written, and what its files look like.
+pub(super) trait Table: Default {
+    /// What a row tells.
+    type Item;
+    /// Whether the names of the kinds go ahead of the batches.
+    const KINDS: bool;
+    fn push(&mut self, item: &Self::Item);
+    fn len(&self) -> usize;
+    /// The rows as arrays, in the order of the schema; none are left here.
+    fn take(&mut self) -> Vec<Box<dyn Array>>;
+    /// Forgets all rows.
+    fn clear(&mut self);
+    /// Appends the rows of a batch that was read, without those that hold what this version does not know. None unless these are our arrays.
+    fn read(arrays: &[Box<dyn Array>], rows: usize, out: &mut Vec<Self::Item>) -> Option<()>;
+    /// Names of the columns and the bytes of so many of their rows, where that is fixed.
+    fn widths(rows: usize) -> Vec<(&'static str, Option<usize>)>;
+    fn fields() -> Vec<Field>;
+    fn recognizers() -> Vec<Recognizer>;
+}
 
-        impl Columns {
-            pub(super) fn push(&mut self, row: &Row) {
+/// Name of a column, and whether a field has its type.
+pub(super) type Recognizer = (&'static str, fn(ipc::FieldRef<'_>) -> Option<bool>);
+
+/// Declares a table: its type, the row whose fields are the columns, and how an item becomes a row and comes back.
+macro_rules! columns {
+    ($(#[$doc:meta])* $table:ident: $row:ident, kinds: $kinds:literal, $item:ty, $to_row:expr, $from_row:expr, $first:ident: $first_type:ty, $($name:ident: $type:ty,)*) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        pub(super) struct $table { $first: Vec<$first_type>, $($name: Vec<$type>,)* }
+
+        impl Table for $table {
+            type Item = $item;
+            const KINDS: bool = $kinds;
+
+            fn push(&mut self, item: &$item) {
+                let to_row: fn(&$item) -> $row = $to_row;
+                let row = to_row(item);
+                self.$first.push(row.$first);
                 $(self.$name.push(row.$name);)*
             }
 
-            /// The rows as arrays, in the order of the schema; none are left here.
-            pub(super) fn take(&mut self) -> Vec<Box<dyn Array>> {
-                let rows = self.len();
-                vec![$(<$type>::array(std::mem::replace(&mut self.$name, Vec::with_capacity(rows))),)*]
+            fn len(&self) -> usize {
+                self.$first.len()
             }
 
-            /// Forgets all rows.
-            pub(super) fn clear(&mut self) {
+            fn take(&mut self) -> Vec<Box<dyn Array>> {
+                let rows = self.len();
+                vec![
+                    <$first_type>::array(std::mem::replace(&mut self.$first, Vec::with_capacity(rows))),
+                    $(<$type>::array(std::mem::replace(&mut self.$name, Vec::with_capacity(rows))),)*
+                ]
+            }
+
+            fn clear(&mut self) {
+                self.$first.clear();
                 $(self.$name.clear();)*
             }
-        }
 
-        /// The columns of a batch that was read.
-        pub(super) struct Batch<'a> { $($name: <$type as Cell>::Column<'a>,)* }
-
-        impl<'a> Batch<'a> {
-            /// None unless these are the arrays of [`schema`].
-            pub(super) fn new(arrays: &'a [Box<dyn Array>]) -> Option<Batch<'a>> {
+            fn read(arrays: &[Box<dyn Array>], rows: usize, out: &mut Vec<$item>) -> Option<()> {
+                let from_row: fn($row) -> Option<$item> = $from_row;
                 let mut arrays = arrays.iter();
-                Some(Batch { $($name: <$type>::column(arrays.next()?.as_ref())?,)* })
+                let $first = <$first_type>::column(arrays.next()?.as_ref())?;
+                $(let $name = <$type>::column(arrays.next()?.as_ref())?;)*
+                let row = |row: usize| Some($row { $first: <$first_type>::get(&$first, row)?, $($name: <$type>::get(&$name, row)?,)* });
+                out.extend((0..rows).filter_map(|number| from_row(row(number)?)));
+                Some(())
             }
 
-            /// None where it holds what this version does not know.
-            pub(super) fn row(&self, row: usize) -> Option<Row> {
-                Some(Row { $($name: <$type>::get(&self.$name, row)?,)* })
+            fn widths(rows: usize) -> Vec<(&'static str, Option<usize>)> {
+                vec![(stringify!($first), <$first_type>::bytes(rows)), $((stringify!($name), <$type>::bytes(rows)),)*]
             }
-        }
 
-        /// Names of the columns and the bytes of so many of their rows.
-        pub(super) fn widths(rows: usize) -> Vec<(&'static str, usize)> {
-            vec![$((stringify!($name), <$type>::bytes(rows)),)*]
-        }
+            fn fields() -> Vec<Field> {
+                vec![
+                    Field::new(stringify!($first).into(), <$first_type>::dtype(), false),
+                    $(Field::new(stringify!($name).into(), <$type>::dtype(), false),)*
+                ]
+            }
 
-        fn fields() -> Vec<Field> {
-            vec![$(Field::new(stringify!($name).into(), <$type>::dtype(), false),)*]
-        }
-
-        fn recognizers() -> Vec<(&'static str, fn(ipc::FieldRef<'_>) -> Option<bool>)> {
-            vec![$((stringify!($name), <$type>::is),)*]
+            fn recognizers() -> Vec<Recognizer> {
+                vec![(stringify!($first), <$first_type>::is), $((stringify!($name), <$type>::is),)*]
+            }
         }
     };
 }
+pub(super) use columns;
 
 // The order in the file; new columns go to the end.
 columns! {
+    /// Events that wait to be written.
+    Columns: Row, kinds: true, Event, |event| event.into(), |row| row.event(),
     time_ns: u64,
     process: u32,
     tid: u32,
@@ -214,13 +278,7 @@ columns! {
     errno: u16,
 }
 
-impl Columns {
-    pub(super) fn len(&self) -> usize {
-        self.time_ns.len()
-    }
-}
-
-/// What a stream of events says about itself.
+/// What a stream says about itself.
 pub(super) struct Schema {
     pub(super) columns: ArrowSchema,
     /// Ids of the dictionaries.
@@ -228,9 +286,9 @@ pub(super) struct Schema {
     pub(super) metadata: Metadata,
 }
 
-/// The schema that this version writes.
-pub(super) fn schema() -> Schema {
-    let columns: ArrowSchema = fields().into_iter().collect();
+/// The schema of a table as this version writes it.
+pub(super) fn schema<T: Table>() -> Schema {
+    let columns: ArrowSchema = T::fields().into_iter().collect();
     let ids = default_ipc_fields(columns.iter_values());
     Schema { columns, ids, metadata: metadata(Format::CURRENT) }
 }
@@ -240,8 +298,8 @@ pub(super) fn metadata(format: Format) -> Metadata {
 }
 
 /// The same as a stream reader wants it. A file's own schema is checked against it, not used: columns behind ours are left unread.
-pub(super) fn stream_metadata() -> StreamMetadata {
-    let Schema { columns, ids, .. } = schema();
+pub(super) fn stream_metadata<T: Table>() -> StreamMetadata {
+    let Schema { columns, ids, .. } = schema::<T>();
     StreamMetadata {
         schema: columns,
         custom_schema_metadata: None,
@@ -251,7 +309,7 @@ pub(super) fn stream_metadata() -> StreamMetadata {
 }
 
 /// The version of the format, if this schema begins with our columns; otherwise what is wrong with it.
-pub(super) fn recognize(schema: ipc::SchemaRef<'_>) -> Result<Format, String> {
+pub(super) fn recognize<T: Table>(schema: ipc::SchemaRef<'_>) -> Result<Format, String> {
     let broken = |_| "the schema is damaged".to_string();
     if schema.endianness().map_err(broken)? != ipc::Endianness::Little {
         return Err("it is big endian".into());
@@ -259,7 +317,7 @@ pub(super) fn recognize(schema: ipc::SchemaRef<'_>) -> Result<Format, String> {
     let format = format_of(schema)?;
     format.check()?;
     let mut fields = schema.fields().map_err(broken)?.ok_or("it has no columns")?.iter();
-    for (name, recognized) in recognizers() {
+    for (name, recognized) in T::recognizers() {
         let field = fields.next().ok_or_else(|| format!("it has no column {name}"))?.map_err(broken)?;
         if field.name().map_err(broken)? != Some(name) || recognized(field) != Some(true) {
             return Err(format!("the column {name} is missing or has another type"));

@@ -5,12 +5,12 @@
 //!
 //! ```text
 //! kind                addr        size        old_addr    old_size    arg                 detail          prot       errno
-//! malloc calloc       block       requested
-//! valloc pvalloc      block       requested
-//! memalign            block       requested                           alignment
-//! aligned_alloc       block       requested                           alignment
-//! posix_memalign      block       requested                           alignment
-//! realloc             block       requested   old block
+//! malloc calloc       block       requested                                               site
+//! valloc pvalloc      block       requested                                               site
+//! memalign            block       requested                           alignment           site
+//! aligned_alloc       block       requested                           alignment           site
+//! posix_memalign      block       requested                           alignment           site
+//! realloc             block       requested   old block                                   site
 //! free                block
 //! brk                 break                   asked for
 //! mmap                result      length      hint                    1 = has a file      MAP_* bits      PROT_*     errno
@@ -32,7 +32,7 @@
 //! ```
 //!
 //! Backing: 0 anonymous, 1 private file, 2 shared, 3 break, 4 stack, 5 special. The blocks of failed calls and the results of failed
-//! system calls are 0. Units: bytes and nanoseconds.
+//! system calls are 0. A site is a `stack` of `stacks.arrow` (see `tables`); traces before format 1.3 have none. Units: bytes and nanoseconds.
 
 use crate::event::{Access, Advice, Backing, Call, Errno, Event, PROT_EXEC, PROT_READ, PROT_WRITE, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
@@ -127,8 +127,8 @@ impl Row {
     fn telling(self, what: What) -> Row {
         use Kind as K;
         match what {
-            What::Alloc { call, ptr, size, old, align } => {
-                Row { kind: kind_of(call), addr: ptr.0, size: size.0, old_addr: old.0, arg: align, ..self }
+            What::Alloc { call, ptr, size, old, align, site } => {
+                Row { kind: kind_of(call), addr: ptr.0, size: size.0, old_addr: old.0, arg: align, detail: site, ..self }
             }
             What::Free { ptr } => Row { kind: K::Free, addr: ptr.0, ..self },
             What::Brk { asked, got } => Row { kind: K::Brk, addr: got.0, old_addr: asked.0, ..self },
@@ -214,7 +214,9 @@ impl Row {
             Kind::Paused => What::Paused { since: Nanos(self.arg) },
             Kind::ThreadEnd => What::ThreadEnd,
             Kind::End => What::End,
-            call => What::Alloc { call: call_of(call)?, ptr: addr, size: len, old: Addr(self.old_addr), align: self.arg },
+            call => {
+                What::Alloc { call: call_of(call)?, ptr: addr, size: len, old: Addr(self.old_addr), align: self.arg, site: self.detail }
+            }
         })
     }
 

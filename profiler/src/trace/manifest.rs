@@ -27,7 +27,7 @@ pub struct Format {
 
 impl Format {
     /// What this heapcast writes.
-    pub const CURRENT: Format = Format { major: 1, minor: 2 };
+    pub const CURRENT: Format = Format { major: 1, minor: 3 };
 
     /// Whether it may hold what this heapcast does not know.
     pub fn is_later(self) -> bool {

@@ -1,10 +1,11 @@
 //! The messages of an Arrow stream, written so that every later change of a byte is noticed, and taken apart with distrust.
 //!
 //! ```text
-//! events.arrow  =  schema  dictionary  batch*  end             end = ff ff ff ff 00 00 00 00, missing after a crash
+//! a table       =  schema  dictionary?  batch*  end            end = ff ff ff ff 00 00 00 00, missing after a crash
 //!
 //! a message     =  ff ff ff ff | length, i32 | flatbuffer, padded to 8 bytes | body
-//! the body of a batch: for each column an empty validity buffer, then its values: length when unpacked, i64 | packed bytes
+//! the body of a batch: for each column an empty validity buffer, then its values: length when unpacked, i64 | packed bytes;
+//!                      text has its offsets before the values
 //! ```
 //!
 //! Arrow has no checksum. Each batch carries a CRC-32 in its message's metadata (`heapcast.crc32`), which covers everything that
@@ -23,7 +24,7 @@ use polars_arrow::io::ipc::write::{
 };
 use polars_utils::compression::ZstdLevel;
 
-use super::columns::{self, Schema};
+use super::columns::{self, Schema, Table};
 use super::manifest::Format;
 
 /// Largest batch that is read, rows. The writer's own are smaller; the limit bounds the memory that a damaged file can ask for.
@@ -32,6 +33,8 @@ const MAX_ROWS: usize = 1 << 18;
 pub(super) const MAX_META: u64 = 1 << 20;
 /// Largest body, bytes: more than a batch of [`MAX_ROWS`] incompressible rows.
 pub(super) const MAX_BODY: u64 = 64 << 20;
+/// Most bytes of text in one column of a batch.
+pub(super) const MAX_TEXT: usize = 32 << 20;
 /// Most bytes that the names of all kinds take.
 const MAX_DICTIONARY: usize = 1 << 16;
 
@@ -54,18 +57,19 @@ fn append(message: &EncodedData, out: &mut Vec<u8>) -> Result<(), String> {
 }
 
 /// The messages before the first batch.
-pub(super) fn header() -> Result<Vec<u8>, String> {
-    header_of(&columns::schema(), &columns::dictionary())
+pub(super) fn header<T: Table>() -> Result<Vec<u8>, String> {
+    header_of(&columns::schema::<T>(), T::KINDS.then(columns::dictionary).as_ref())
 }
 
-pub(super) fn header_of(Schema { columns, ids, metadata }: &Schema, names: &Utf8Array<i32>) -> Result<Vec<u8>, String> {
+pub(super) fn header_of(Schema { columns, ids, metadata }: &Schema, names: Option<&Utf8Array<i32>>) -> Result<Vec<u8>, String> {
     let schema = EncodedData { ipc_message: schema_to_bytes(columns, ids, Some(metadata)), arrow_data: Vec::new() };
-    // Too short to gain by packing.
-    let plain = WriteOptions { compression: None };
-    let names = encode_dictionary_values(columns::DICTIONARY, names, &plain).map_err(|error| error.to_string())?;
     let mut out = Vec::new();
     append(&schema, &mut out)?;
-    append(&names, &mut out)?;
+    if let Some(names) = names {
+        // Too short to gain by packing.
+        let plain = WriteOptions { compression: None };
+        append(&encode_dictionary_values(columns::DICTIONARY, names, &plain).map_err(|error| error.to_string())?, &mut out)?;
+    }
     Ok(out)
 }
 
@@ -118,11 +122,11 @@ pub(super) enum Announced<'a> {
 }
 
 /// A flatbuffer, and the length of the body that belongs to it.
-pub(super) fn announced(meta: &[u8]) -> Result<(Announced<'_>, u64), String> {
+pub(super) fn announced<T: Table>(meta: &[u8]) -> Result<(Announced<'_>, u64), String> {
     let message = ipc::MessageRef::read_as_root(meta).map_err(broken)?;
     let body = u64::try_from(message.body_length().map_err(broken)?).map_err(|_| "a negative length")?;
     let announced = match message.header().map_err(broken)?.ok_or("a message without a header")? {
-        ipc::MessageHeaderRef::Schema(schema) => Announced::Schema(columns::recognize(schema)?),
+        ipc::MessageHeaderRef::Schema(schema) => Announced::Schema(columns::recognize::<T>(schema)?),
         ipc::MessageHeaderRef::RecordBatch(batch) => Announced::Batch(batch),
         ipc::MessageHeaderRef::DictionaryBatch(names) => {
             if names.id().map_err(broken)? != columns::DICTIONARY || names.is_delta().map_err(broken)? {
@@ -154,13 +158,18 @@ pub(super) fn check_dictionary(names: ipc::RecordBatchRef<'_>, body: &[u8]) -> R
 }
 
 /// Checks that a batch is as it was written: its lengths are those that the columns must have, and its checksum agrees. Gives its rows.
-pub(super) fn check_batch(meta: &[u8], batch: ipc::RecordBatchRef<'_>, body: &[u8], header: u32) -> Result<usize, String> {
-    let widths = columns::widths(0).len();
-    let layout = Layout::of(batch, body, widths)?;
-    for (column, (name, bytes)) in columns::widths(layout.rows).into_iter().enumerate() {
-        if !layout.buffer(2 * column)?.is_empty() || layout.unpacked(2 * column + 1)? != bytes {
+pub(super) fn check_batch<T: Table>(meta: &[u8], batch: ipc::RecordBatchRef<'_>, body: &[u8], header: u32) -> Result<usize, String> {
+    let layout = Layout::of(batch, body, T::fields().len())?;
+    let mut buffer = 0;
+    for (name, bytes) in T::widths(layout.rows) {
+        let fits = match bytes {
+            Some(bytes) => layout.unpacked(buffer + 1)? == bytes,
+            None => layout.unpacked(buffer + 1)? == (layout.rows + 1) * 4 && layout.unpacked(buffer + 2)? <= MAX_TEXT,
+        };
+        if !layout.buffer(buffer)?.is_empty() || !fits {
             return Err(format!("the column {name} has a wrong length"));
         }
+        buffer += if bytes.is_some() { 2 } else { 3 };
     }
     let mut sum = Checksum::new(header, layout.rows as i64, layout.codec);
     layout.places.iter().for_each(|place| sum.buffer(place.0, place.1));

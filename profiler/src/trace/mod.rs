@@ -4,6 +4,7 @@
 //! TRACE/
 //!   manifest.json     what was recorded, how and where, and what was lost (see `manifest.rs`)
 //!   events.arrow      Arrow IPC stream, one row per event (columns: `format`), written batch by batch
+//!   stacks.arrow …    where blocks were asked for (see `tables`)
 //! ```
 //!
 //! A stream has no footer: a file that was cut anywhere reads up to the last whole batch before the cut. [`Writer`] leaves nothing in
@@ -20,6 +21,8 @@ mod format;
 pub mod manifest;
 mod message;
 mod reader;
+mod rows;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -27,6 +30,8 @@ mod writer;
 pub use format::kind_name;
 pub use manifest::Manifest;
 pub use reader::{Damage, Events, Reader};
+#[cfg(fuzzing)]
+pub use tables::read_bytes;
 pub use writer::Writer;
 
 /// Name of the file that holds the events.

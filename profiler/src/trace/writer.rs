@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::columns::Columns;
-use super::format::Row;
+use super::columns::{Columns, Table};
 use super::manifest::{self, Manifest};
+use super::tables::{self, Tables};
 use super::{EVENTS, message};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
+use crate::event::origin::Origins;
 
 /// Rows of a batch: the writer holds this many, 4 MB, and twice that for the moment of writing them.
 const BATCH_ROWS: usize = 1 << 16;
@@ -19,6 +20,7 @@ const BATCH_ROWS: usize = 1 << 16;
 pub struct Writer {
     dir: PathBuf,
     events: Stream<File>,
+    tables: Tables,
     /// Text of the manifest on disk.
     manifest: Vec<u8>,
 }
@@ -34,7 +36,8 @@ impl Writer {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).context(Kind::Output, failed())?;
         let path = dir.join(EVENTS);
         let file = manifest::create_private(&path).context(Kind::Output, failed())?;
-        let mut writer = Writer { dir: dir.to_path_buf(), events: Stream::begin(file, path)?, manifest: Vec::new() };
+        let (events, tables) = (Stream::begin(file, path)?, Tables::create(dir)?);
+        let mut writer = Writer { dir: dir.to_path_buf(), events, tables, manifest: Vec::new() };
         writer.describe(manifest)?;
         Ok(writer)
     }
@@ -43,11 +46,20 @@ impl Writer {
     ///
     /// Once writing has failed, this and all else fails with the same error; what was written before stays readable.
     pub fn push(&mut self, event: &Event) -> Result<()> {
+        if self.events.is_nearly_full() {
+            self.tables.flush()?;
+        }
         self.events.push(event)
+    }
+
+    /// Adds what is told of origins. What events need comes before them, here and on disk.
+    pub fn origins(&mut self, origins: &Origins) -> Result<()> {
+        self.tables.push(origins)
     }
 
     /// Hands everything to the operating system: it survives the end of this process, however it ends.
     pub fn flush(&mut self) -> Result<()> {
+        self.tables.flush()?;
         self.events.flush()
     }
 
@@ -70,7 +82,7 @@ impl Writer {
     ///
     /// The manifest is written even if the events fail, if possible, and then says that the trace is incomplete.
     pub fn finish(mut self, manifest: &Manifest) -> Result<()> {
-        let ended = self.events.end();
+        let ended = self.tables.end().and(self.events.end());
         let mut manifest = manifest.clone();
         if let Err(error) = &ended {
             manifest.complete = false;
@@ -109,7 +121,7 @@ fn make_way(dir: &Path, force: bool) -> Result<()> {
         return refused("it exists; --force replaces it");
     }
     // The manifest goes first: events without one still tell what they are, a manifest must never describe the wrong ones.
-    [manifest::FILE, EVENTS].into_iter().try_for_each(|name| match std::fs::remove_file(dir.join(name)) {
+    [manifest::FILE, EVENTS].into_iter().chain(tables::FILES).try_for_each(|name| match std::fs::remove_file(dir.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => refused(&error.to_string()),
         _ => Ok(()),
     })
@@ -141,33 +153,38 @@ impl Cut for File {
     }
 }
 
-/// The stream of events.
-pub(super) struct Stream<F> {
+/// The stream of a table.
+pub(super) struct Stream<F, T = Columns> {
     pub(super) file: F,
     path: PathBuf,
-    waiting: Columns,
+    waiting: T,
     /// Encoded messages; kept to be used again.
     buffer: Vec<u8>,
     header: u32,
     /// Bytes that are whole messages.
     good: u64,
-    /// Events in them.
+    /// Rows in them.
     rows: u64,
     failed: Option<Error>,
 }
 
-impl<F: Cut> Stream<F> {
-    pub(super) fn begin(file: F, path: PathBuf) -> Result<Stream<F>> {
-        let buffer = message::header().context(Kind::Output, "cannot encode the header of a trace")?;
+impl<F: Cut, T: Table> Stream<F, T> {
+    pub(super) fn begin(file: F, path: PathBuf) -> Result<Stream<F, T>> {
+        let buffer = message::header::<T>().context(Kind::Output, "cannot encode the header of a trace")?;
         let header = crc32fast::hash(&buffer);
-        let mut stream = Stream { file, path, waiting: Columns::default(), buffer, header, good: 0, rows: 0, failed: None };
+        let mut stream = Stream { file, path, waiting: T::default(), buffer, header, good: 0, rows: 0, failed: None };
         stream.write_buffer()?;
         Ok(stream)
     }
 
-    pub(super) fn push(&mut self, event: &Event) -> Result<()> {
-        self.waiting.push(&Row::from(event));
+    pub(super) fn push(&mut self, item: &T::Item) -> Result<()> {
+        self.waiting.push(item);
         if self.waiting.len() < BATCH_ROWS { Ok(()) } else { self.flush() }
+    }
+
+    /// Whether the next row makes it write.
+    fn is_nearly_full(&self) -> bool {
+        self.waiting.len() + 1 >= BATCH_ROWS
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
@@ -179,7 +196,8 @@ impl<F: Cut> Stream<F> {
         }
         if rows > 0 {
             self.buffer.clear();
-            message::append_batch(&self.waiting.take(), self.header, &mut self.buffer).context(Kind::Output, "cannot encode events")?;
+            message::append_batch(&self.waiting.take(), self.header, &mut self.buffer)
+                .context(Kind::Output, format!("cannot encode {}", self.path.display()))?;
             self.write_buffer()?;
             self.rows += rows as u64;
         }
@@ -203,7 +221,7 @@ impl<F: Cut> Stream<F> {
         };
         // If even that fails, readers still find the last whole message.
         let _ = self.file.cut(self.good);
-        let text = format!("cannot write {}: {error}; the {} events written before stay readable", self.path.display(), self.rows);
+        let text = format!("cannot write {}: {error}; the {} rows written before stay readable", self.path.display(), self.rows);
         let failed = Error::new(Kind::Output, text);
         self.failed = Some(failed.clone());
         Err(failed)

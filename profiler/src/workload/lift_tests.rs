@@ -57,7 +57,7 @@ pub(super) fn heap_ops(actions: &[Action]) -> Vec<Action> {
 }
 
 pub(super) fn malloc(id: u32, tid: u32, size: u64, assumed: bool) -> Action {
-    Action::Alloc { id, tid, size: Bytes(size), align_log2: 0, zeroed: false, assumed }
+    Action::Alloc { id, tid, size: Bytes(size), align_log2: 0, zeroed: false, assumed, site: 0 }
 }
 
 pub(super) fn touch(id: u32, from: u64, len: u64, access: Access, seen: bool) -> Action {
@@ -90,12 +90,23 @@ fn a_block_is_touched_where_a_fault_shows_it_and_assumed_where_none_can() {
 }
 
 #[test]
+fn a_block_tells_where_it_was_asked_for() {
+    let mut script = Script::with_heap();
+    script.site(7).malloc(HEAP + 16, 10).site(9).realloc(HEAP + 16, HEAP + 16, 20);
+    let sites = lift(&script).0.into_iter().filter_map(|action| match action {
+        Action::Alloc { site, .. } | Action::Realloc { site, .. } => Some(site),
+        _ => None,
+    });
+    assert_eq!(sites.collect::<Vec<_>>(), [7, 9]);
+}
+
+#[test]
 fn realloc_keeps_the_object_in_place_and_moved() {
     let mut script = Script::with_heap();
     script.malloc(HEAP + 16, 100).realloc(HEAP + 16, HEAP + 16, 200).realloc(HEAP + 16, HEAP + 512, 300).free(HEAP + 16).free(HEAP + 512);
     script.realloc(0, HEAP + 16, 10).realloc(HEAP + 16, 0, 0);
     let (actions, lifter) = lift(&script);
-    let resize = |size| Action::Realloc { id: 0, tid: 1, size: Bytes(size) };
+    let resize = |size| Action::Realloc { id: 0, tid: 1, size: Bytes(size), site: 0 };
     let free = Action::Free { id: 0, tid: 1 };
     assert_eq!(heap_ops(&actions), [malloc(0, 1, 100, false), resize(200), resize(300), free, malloc(0, 1, 10, false), free]);
     assert_eq!(aside(&lifter, FREE_UNKNOWN), 1);
@@ -120,7 +131,7 @@ fn a_realloc_that_is_overtaken_by_the_next_owner_of_its_address_finds_its_object
         [
             malloc(0, 1, 100, false),
             malloc(1, 2, 40, false),
-            Action::Realloc { id: 0, tid: 1, size: Bytes(200) },
+            Action::Realloc { id: 0, tid: 1, size: Bytes(200), site: 0 },
             Action::Free { id: 0, tid: 1 },
             Action::Free { id: 1, tid: 1 },
         ]
@@ -249,7 +260,10 @@ fn failed_calls_and_stray_faults_are_set_aside() {
 fn impossible_numbers_are_set_aside_and_do_not_overflow() {
     let (far, endless) = (Addr(u64::MAX - 5), Bytes(u64::MAX));
     let mut script = Script::with_heap();
-    script.push(What::Alloc { call: Call::Malloc, ptr: Addr(HEAP), size: endless, old: Addr(0), align: 0 }).free(far.0).brk(0, far.0);
+    script
+        .push(What::Alloc { call: Call::Malloc, ptr: Addr(HEAP), size: endless, old: Addr(0), align: 0, site: 0 })
+        .free(far.0)
+        .brk(0, far.0);
     script.push(What::Mapped { addr: far, len: endless, prot: 3, backing: Backing::Break });
     script.push(What::Resident { addr: Addr(HEAP), pages: Pages(u64::MAX) }).rss(u64::MAX, 0, 0).fault(far.0, Access::Write);
     script.push(What::Munmap { addr: far, len: endless, entered: Nanos(0), errno: 0 });
@@ -272,7 +286,7 @@ fn any_what() -> impl Strategy<Value = What> {
     let advice = prop::sample::select(vec![Advice::DontNeed, Advice::Free, Advice::HugePage, Advice::Other(3)]);
     let flags = prop::sample::select(vec![PRIVATE, PRIVATE | MAP_FIXED, PRIVATE | MAP_POPULATE, 1, 2]);
     prop_oneof![
-        (calls, ptr, size, old).prop_map(|(call, ptr, size, old)| What::Alloc { call, ptr, size, old, align: 0 }),
+        (calls, ptr, size, old).prop_map(|(call, ptr, size, old)| What::Alloc { call, ptr, size, old, align: 0, site: 0 }),
         addr.clone().prop_map(|ptr| What::Free { ptr }),
         (0u64..40).prop_map(|pad| What::Trim { pad: Bytes(pad) }),
         (addr.clone(), accesses).prop_map(|(addr, access)| What::Fault { addr, access, protection: false, by_kernel: false }),

@@ -48,6 +48,7 @@ pub use probes::{Gaps, ProbeCost};
 pub use regions::Owner;
 pub use touch::Touches;
 
+use crate::event::origin::SiteId;
 use crate::event::{Access, Tid};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
@@ -94,6 +95,8 @@ pub enum Action {
         zeroed: bool,
         /// Small, and it lay on pages that were resident already, so its use could not be seen: all of it is assumed touched.
         assumed: bool,
+        /// Where it was asked for; 0 where that is unknown.
+        site: SiteId,
     },
     /// A block is resized and keeps its number.
     Realloc {
@@ -103,6 +106,8 @@ pub enum Action {
         tid: Tid,
         /// Requested bytes.
         size: Bytes,
+        /// Where that was asked for; 0 where that is unknown.
+        site: SiteId,
     },
     /// A block is freed.
     Free {

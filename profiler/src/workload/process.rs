@@ -16,6 +16,7 @@ use super::regions::Owner;
 use super::threads::Threads;
 use super::touch::{self, Block, Inference, Touches};
 use super::{Action, Op};
+use crate::event::origin::SiteId;
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::Syscall;
@@ -92,7 +93,7 @@ impl Process {
     fn lift(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
         let tid = event.tid;
         match event.what {
-            What::Alloc { call, ptr, size, old, align } => self.alloc(call, ptr, size, old, align, tid, out),
+            What::Alloc { call, ptr, size, old, align, site } => self.alloc(call, ptr, size, old, align, site, tid, out),
             What::Free { ptr } => self.free(ptr, tid, out),
             What::Fault { addr, access, .. } => self.fault(addr, access, event.in_heap, out),
             What::Rss { anon, file, shmem } => {
@@ -149,7 +150,7 @@ impl Process {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of one event")]
-    fn alloc(&mut self, call: Call, ptr: Addr, size: Bytes, old: Addr, align: u64, tid: Tid, out: &mut Vec<Op>) -> Fate {
+    fn alloc(&mut self, call: Call, ptr: Addr, size: Bytes, old: Addr, align: u64, site: SiteId, tid: Tid, out: &mut Vec<Op>) -> Fate {
         if ptr.is_null() {
             // realloc(p, 0) frees in some allocators and then returns null.
             let freed = call == Call::Realloc && size.0 == 0 && !old.is_null();
@@ -163,7 +164,7 @@ impl Process {
         if !old.is_null() {
             match self.live.take_resized(old, ptr) {
                 Some(object) if !object.inherited => {
-                    self.resize(object, ptr, size, tid, out);
+                    self.resize(object, ptr, size, site, tid, out);
                     return Fate::Lifted;
                 }
                 _ => self.books.adopted += 1,
@@ -173,7 +174,7 @@ impl Process {
         let align_log2 = align.checked_ilog2().unwrap_or(0) as u8;
         let zeroed = call == Call::Calloc;
         let assumed = size.0 <= PAGE && touch::all_hidden(self.placement.space().pages(), ptr, size);
-        self.emit(Action::Alloc { id, tid, size, align_log2, zeroed, assumed }, out);
+        self.emit(Action::Alloc { id, tid, size, align_log2, zeroed, assumed, site }, out);
         let object = Object { id, size, inherited: false, zeroed };
         self.live.place(ptr, object, self.now());
         if assumed {
@@ -184,8 +185,8 @@ impl Process {
         Fate::Lifted
     }
 
-    fn resize(&mut self, object: Object, ptr: Addr, size: Bytes, tid: Tid, out: &mut Vec<Op>) {
-        self.emit(Action::Realloc { id: object.id, tid, size }, out);
+    fn resize(&mut self, object: Object, ptr: Addr, size: Bytes, site: SiteId, tid: Tid, out: &mut Vec<Op>) {
+        self.emit(Action::Realloc { id: object.id, tid, size, site }, out);
         let resized = Object { size, ..object };
         self.live.place(ptr, resized, self.now());
         // The old bytes were touched when they were, and copied by whoever moves the block.

@@ -1,5 +1,6 @@
 //! Event streams written by hand, for tests.
 
+use crate::event::origin::SiteId;
 use crate::event::{Access, Advice, Backing, Call, Event, MAP_ANONYMOUS, PROT_READ, PROT_WRITE, ProcessId, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 
@@ -18,6 +19,7 @@ pub(crate) struct Script {
     process: ProcessId,
     tid: Tid,
     in_heap: bool,
+    site: SiteId,
 }
 
 impl Script {
@@ -55,6 +57,11 @@ impl Script {
         self
     }
 
+    pub(crate) fn site(&mut self, site: SiteId) -> &mut Self {
+        self.site = site;
+        self
+    }
+
     pub(crate) fn in_heap(&mut self, inside: impl FnOnce(&mut Script) -> &mut Script) -> &mut Self {
         self.in_heap = true;
         inside(self);
@@ -63,7 +70,7 @@ impl Script {
     }
 
     pub(crate) fn alloc(&mut self, call: Call, ptr: u64, size: u64, old: u64) -> &mut Self {
-        self.push(What::Alloc { call, ptr: Addr(ptr), size: Bytes(size), old: Addr(old), align: 0 })
+        self.push(What::Alloc { call, ptr: Addr(ptr), size: Bytes(size), old: Addr(old), align: 0, site: self.site })
     }
 
     pub(crate) fn malloc(&mut self, ptr: u64, size: u64) -> &mut Self {

@@ -11,6 +11,7 @@ pub(super) const STYLES: &[&str] = &[
     include_str!("../page/held.css"),
     include_str!("../page/memory.css"),
     include_str!("../page/map.css"),
+    include_str!("../page/callsites.css"),
     include_str!("../page/distributions.css"),
     include_str!("../page/facts.css"),
     include_str!("../page/media.css"),
@@ -26,5 +27,6 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("../page/chart.js"),
     include_str!("../page/memory.js"),
     include_str!("../page/map.js"),
+    include_str!("../page/flame.js"),
     include_str!("../page/ready.js"),
 ];

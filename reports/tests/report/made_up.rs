@@ -16,6 +16,8 @@ pub(crate) fn study(points: u64) -> Study {
         explanation: explanation(),
         sizes: sizes(),
         lifetimes: lifetimes(),
+        frames: ["main", "parse(char const*)", "std::vector<int>::push_back", "libz.so.1+0x4f10"].map(str::to_owned).into(),
+        callsites: call_sites(),
         threads: threads(),
     }
 }
@@ -38,6 +40,8 @@ pub(crate) fn hostile() -> Study {
     }
     recording.processes[0].exe = attack.into();
     study.heapcast = attack.into();
+    study.frames.iter_mut().for_each(|name| *name = attack.into());
+    study.policies.iter_mut().flat_map(|policy| &mut policy.pins).for_each(|pin| pin.caller = Some(attack.into()));
     study.fidelity[0].metric = attack.into();
     study.explanation = vec![attack.into()];
     study.checked = attack.into();
@@ -238,6 +242,19 @@ fn map() -> AddressMap {
             moment(2_314_000_000, 60, "l400f200p50a250l99f"),
         ],
     }
+}
+
+fn call_sites() -> Vec<CallSite> {
+    let site = |stack: &[u32], share: u64| CallSite {
+        stack: stack.to_vec(),
+        allocations: 9_000 * share,
+        requested_bytes: MIB * share,
+        temporary: 700 * share,
+        faults: 20 * share,
+        live_at_peak_bytes: MIB / 2 * share,
+        live_at_end_bytes: 4_000 * share,
+    };
+    vec![site(&[2, 1, 0], 40), site(&[1, 0], 25), site(&[3, 1, 0], 12), site(&[0], 4), site(&[], 1)]
 }
 
 fn threads() -> Vec<ThreadRow> {

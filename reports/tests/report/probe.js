@@ -8,6 +8,24 @@ const key = (name) => at("plot-box").dispatchEvent(new KeyboardEvent("keydown", 
 // A headless page without a viewer may get no animation frames; a timer comes after uPlot's microtask all the same.
 const drawn = () => new Promise((resolve) => setTimeout(resolve, 20));
 
+// The flame graph: by mouse and keyboard, searched, with another weight.
+function useFlame() {
+  if (!at("flame")) return;
+  const boxes = () => [...document.querySelectorAll("#flame g")], all = boxes().length;
+  check(all === 6, `${all} functions are drawn`);
+  const leaf = boxes().at(-1), name = leaf.getAttribute("aria-label");
+  leaf.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+  check(at("flame-readout").textContent.startsWith(name.split(": ")[0]), "a function cannot be shown alone");
+  at("flame-reset").click();
+  check(boxes().length === all, "not all functions came back");
+  at("flame-find").value = "PARSE";
+  at("flame-find").dispatchEvent(new Event("input"));
+  check(document.querySelectorAll("#flame rect.found").length === 1, "what is searched is not found");
+  at("flame-weight").value = "faults";
+  at("flame-weight").dispatchEvent(new Event("change"));
+  check(boxes()[0].getAttribute("aria-label").startsWith("everything: 1,640"), boxes()[0].getAttribute("aria-label"));
+}
+
 // Each chart as a picture.
 async function useImages() {
   const blobs = [], link = HTMLAnchorElement.prototype.click, real = URL.createObjectURL;
@@ -73,6 +91,7 @@ async function use() {
     }
   }
   await useMemory();
+  useFlame();
   await useImages();
   const made = [];
   window.Blob = class { constructor(parts) { made.push(parts.join("")); } };

@@ -20,7 +20,7 @@ mod walk;
 
 pub use map::{AddressMap, Area, CELLS, Cell};
 pub use parts::{Part, Parts};
-pub use pins::{EachResident, Hold, Pin, Resident};
+pub use pins::{EachResident, Hold, Pin, Resident, Sites};
 pub use thinned::Moment;
 pub use walk::Memory;
 

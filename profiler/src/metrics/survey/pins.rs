@@ -2,6 +2,7 @@
 
 use super::tenants::Tenants;
 use super::walk::{Memory, View, walk};
+use crate::event::origin::SiteId;
 use crate::model::{AllocatorModel, Block};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
 use std::cmp::Reverse;
@@ -22,6 +23,20 @@ pub struct Resident {
     pub size: Bytes,
     /// When it was asked for, or first seen.
     pub born: Nanos,
+    /// Where it was asked for last; 0 where that is unknown.
+    pub site: SiteId,
+}
+
+/// Where blocks were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sites {
+    /// There is no block.
+    #[default]
+    None,
+    /// All of them at this place; 0 is unknown.
+    One(SiteId),
+    /// At several places.
+    Several,
 }
 
 /// How blocks hold memory.
@@ -52,20 +67,25 @@ pub struct Pin {
     pub ages: (Nanos, Nanos),
     /// Free resident bytes that they keep.
     pub holds: Bytes,
-    /// What asked for most of them, where the recording tells.
-    pub caller: Option<u64>,
+    /// Where they were asked for.
+    pub sites: Sites,
 }
 
 impl Pin {
     fn new(hold: Hold, at: u64) -> Pin {
         let (sizes, ages) = ((Bytes(u64::MAX), Bytes(0)), (Nanos(u64::MAX), Nanos(0)));
-        Pin { hold, at: Addr(at), blocks: 0, slabs: 0, live: Bytes(0), sizes, ages, holds: Bytes(0), caller: None }
+        Pin { hold, at: Addr(at), blocks: 0, slabs: 0, live: Bytes(0), sizes, ages, holds: Bytes(0), sites: Sites::None }
     }
 
     fn count(&mut self, resident: &Resident, now: Nanos) {
         let (size, age) = (resident.size, now.saturating_sub(resident.born));
         self.blocks += 1;
         self.live += size;
+        self.sites = match self.sites {
+            Sites::None => Sites::One(resident.site),
+            Sites::One(site) if site == resident.site => self.sites,
+            _ => Sites::Several,
+        };
         self.sizes = (self.sizes.0.min(size), self.sizes.1.max(size));
         self.ages = (self.ages.0.min(age), self.ages.1.max(age));
     }

@@ -46,7 +46,7 @@ impl World {
         let block = self.model.malloc(&mut self.kernel, Request { tid: 1, size: Bytes(size), align: 0, zeroed: false }).unwrap();
         self.kernel.space_mut().touch(block.addr, Bytes(written), Access::Write);
         self.survey.add(block, Bytes(size));
-        self.blocks.push(Some(Resident { block, size: Bytes(size), born: self.now }));
+        self.blocks.push(Some(Resident { block, size: Bytes(size), born: self.now, site: 0 }));
         self.step();
         self.blocks.len() - 1
     }

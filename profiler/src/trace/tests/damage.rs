@@ -86,7 +86,7 @@ fn a_full_disk_costs_only_what_did_not_fit() {
     let events = sample(300);
     let (whole, starts) = stream(&events, 100);
     for room in starts[0]..whole.len() {
-        let mut stream = Stream::begin(Disk { bytes: Vec::new(), room }, "events.arrow".into()).expect("room for the header");
+        let mut stream: Stream<Disk> = Stream::begin(Disk { bytes: Vec::new(), room }, "events.arrow".into()).expect("room for the header");
         let failed = events
             .chunks(100)
             .try_for_each(|part| part.iter().try_for_each(|event| stream.push(event)).and_then(|()| stream.flush()))

@@ -76,7 +76,7 @@ impl Cut for Disk {
 /// The bytes of a stream with these events, so many in a batch, and where its messages after the header begin; the last is the end mark.
 fn stream(events: &[Event], batch: usize) -> (Vec<u8>, Vec<usize>) {
     let disk = Disk { bytes: Vec::new(), room: usize::MAX };
-    let mut stream = Stream::begin(disk, "events.arrow".into()).expect("endless room");
+    let mut stream: Stream<Disk> = Stream::begin(disk, "events.arrow".into()).expect("endless room");
     let mut starts = Vec::new();
     for part in events.chunks(batch) {
         starts.push(stream.file.bytes.len());
@@ -91,7 +91,7 @@ fn stream(events: &[Event], batch: usize) -> (Vec<u8>, Vec<usize>) {
 fn sample(count: u64) -> Vec<Event> {
     let ptr = |i: u64| Addr(0x5555_0000_0000 + i * 48);
     let what = |i: u64| match i % 8 {
-        0 => What::Alloc { call: Call::ALL[(i / 8 % 8) as usize].0, ptr: ptr(i), size: Bytes(i), old: Addr(0), align: 0 },
+        0 => What::Alloc { call: Call::ALL[(i / 8 % 8) as usize].0, ptr: ptr(i), size: Bytes(i), old: Addr(0), align: 0, site: i as u32 },
         1 => What::Free { ptr: ptr(i - 1) },
         2 => What::Fault { addr: ptr(i), access: Access::Write, protection: false, by_kernel: i % 16 == 2 },
         3 => What::Mmap { hint: Addr(0), len: Bytes(1 << 21), prot: 3, flags: 0x22, file: false, result: Err(12) },
@@ -130,7 +130,14 @@ fn any_advice() -> impl Strategy<Value = Advice> {
 fn heap() -> impl Strategy<Value = What> {
     let call = (0..Call::ALL.len()).prop_map(|i| Call::ALL[i].0);
     prop_oneof![
-        (call, addr(), len(), addr(), any::<u64>()).prop_map(|(call, ptr, size, old, align)| What::Alloc { call, ptr, size, old, align }),
+        (call, addr(), len(), addr(), any::<u64>(), any::<u32>()).prop_map(|(call, ptr, size, old, align, site)| What::Alloc {
+            call,
+            ptr,
+            size,
+            old,
+            align,
+            site
+        }),
         addr().prop_map(|ptr| What::Free { ptr }),
         len().prop_map(|pad| What::Trim { pad }),
         any::<(i32, i32)>().prop_map(|(parameter, value)| What::Configure { parameter, value }),

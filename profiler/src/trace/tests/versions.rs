@@ -7,7 +7,7 @@ use polars_arrow::io::ipc::write::default_ipc_fields;
 use super::sample;
 use crate::error::Result;
 use crate::event::Event;
-use crate::trace::columns::{self, Columns, Schema};
+use crate::trace::columns::{self, Columns, Schema, Table};
 use crate::trace::format::{Kind, Row};
 use crate::trace::manifest::Format;
 use crate::trace::message;
@@ -15,13 +15,13 @@ use crate::trace::reader::Events;
 
 /// A stream as a heapcast of this version might write it: with one more column, and one more kind, which the third event is of.
 fn stream_of(format: Format, events: &[Event]) -> Vec<u8> {
-    let mut fields: Vec<Field> = columns::schema().columns.iter_values().cloned().collect();
+    let mut fields: Vec<Field> = columns::schema::<Columns>().columns.iter_values().cloned().collect();
     fields.push(Field::new("caller".into(), ArrowDataType::Utf8, true));
     let columns: ArrowSchema = fields.into_iter().collect();
     let ids = default_ipc_fields(columns.iter_values());
     let names = ["teleport"].into_iter().chain(Kind::ALL.iter().map(|(_, name)| *name));
     let names = Utf8Array::<i32>::from_slice(names.collect::<Vec<_>>());
-    let mut bytes = message::header_of(&Schema { columns, ids, metadata: columns::metadata(format) }, &names).unwrap();
+    let mut bytes = message::header_of(&Schema { columns, ids, metadata: columns::metadata(format) }, Some(&names)).unwrap();
     let header = crc32fast::hash(&bytes);
     message::append_batch(&arrays(events), header, &mut bytes).unwrap();
     bytes.extend(message::END);
@@ -30,7 +30,7 @@ fn stream_of(format: Format, events: &[Event]) -> Vec<u8> {
 
 fn arrays(events: &[Event]) -> Vec<Box<dyn Array>> {
     let mut columns = Columns::default();
-    events.iter().for_each(|event| columns.push(&Row::from(event)));
+    events.iter().for_each(|event| columns.push(event));
     let mut arrays = columns.take();
     let keys = events.iter().enumerate().map(|(i, event)| if i == 2 { 0 } else { Row::from(event).kind as u8 + 1 });
     arrays[3] = PrimitiveArray::from_vec(keys.collect::<Vec<u8>>()).boxed();
