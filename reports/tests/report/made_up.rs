@@ -90,6 +90,8 @@ fn recording() -> Recording {
         ]),
         lost: counts(&[("malloc", 0), ("page fault", 0)]),
         set_aside: counts(&[("free of a block that was never seen", 3)]),
+        touches: Some(Touches { seen_bytes: 61 * MIB, inferred_bytes: 9 * MIB, assumed_bytes: 30 * MIB }),
+        curves_apart_bytes: Some(200 << 10),
         processes: vec![
             ProcessRow {
                 id: 1,
