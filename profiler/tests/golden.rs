@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::support::{Folder, heapcast, said};
 
 /// What is compared. The page shows the same values, drawn.
-const FILES: [&str; 6] = ["summary.csv", "timeline.csv", "fidelity.csv", "sizes.csv", "lifetimes.csv", "terminal.txt"];
+const FILES: [&str; 9] =
+    ["summary.csv", "timeline.csv", "fidelity.csv", "memory.csv", "pins.csv", "sizes.csv", "lifetimes.csv", "threads.csv", "terminal.txt"];
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::reading;
-use crate::study::Study;
+use crate::study::{AddressMap, Study};
 use crate::tables::{TABLES, Unit, Values};
 use crate::words;
 
@@ -47,7 +47,7 @@ pub fn data(study: &Study) -> serde_json::Result<String> {
         name: table.name,
         columns: table.columns.iter().map(|column| PackedColumn { name: column.name, values: pack((column.values)(study)) }).collect(),
     });
-    let page = Page { tables: tables.collect(), series: series(study), metrics: &METRICS };
+    let page = Page { tables: tables.collect(), series: series(study), metrics: &METRICS, maps: maps(study) };
     Ok(inert(&serde_json::to_string(&page)?))
 }
 
@@ -61,6 +61,19 @@ struct Page<'a> {
     tables: Vec<PackedTable>,
     series: Vec<Series>,
     metrics: &'a [Metric],
+    maps: Vec<Map<'a>>,
+}
+
+/// The address space under a policy.
+#[derive(Serialize)]
+struct Map<'a> {
+    policy: String,
+    #[serde(flatten)]
+    map: &'a AddressMap,
+}
+
+fn maps(study: &Study) -> Vec<Map<'_>> {
+    study.policies.iter().filter_map(|policy| Some(Map { policy: reading::name(policy), map: policy.map.as_ref()? })).collect()
 }
 
 #[derive(Serialize)]

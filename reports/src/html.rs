@@ -3,7 +3,10 @@
 mod assets;
 mod distribution;
 mod held;
+mod memory;
+mod pins;
 mod summary;
+mod threads;
 
 use askama::Template;
 
@@ -39,7 +42,12 @@ struct Page<'a> {
     legend: Vec<Legend>,
     summary: Summary,
     fidelity: Vec<FidelityView<'a>>,
+    memory: Vec<memory::Row>,
+    memory_parts: Vec<memory::Part>,
+    pins: Vec<pins::Model>,
+    has_maps: bool,
     held: Vec<held::Row>,
+    threads: threads::Threads,
     distributions: Vec<Distribution>,
     facts: Vec<Fact>,
     counts: Vec<Counts<'a>>,
@@ -275,7 +283,12 @@ impl<'a> Page<'a> {
             legend: summary::legend(study),
             summary: Summary::of(study, &check),
             fidelity: fidelity(study),
+            memory: memory::rows(study),
+            memory_parts: memory::parts(study),
+            pins: pins::models(study),
+            has_maps: study.policies.iter().any(|policy| policy.map.is_some()),
             held: held::rows(study),
+            threads: threads::Threads::of(study),
             distributions: distribution::all(study),
             facts: facts(study),
             counts: vec![

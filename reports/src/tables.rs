@@ -5,8 +5,11 @@
 mod fidelity;
 mod held;
 mod lifetimes;
+mod memory;
+mod pins;
 mod sizes;
 mod summary;
+mod threads;
 mod timeline;
 
 use crate::study::Study;
@@ -14,8 +17,11 @@ use fidelity::FIDELITY;
 pub use fidelity::{metric, own_metrics};
 use held::HELD;
 use lifetimes::LIFETIMES;
+use memory::MEMORY;
+use pins::PINS;
 use sizes::SIZES;
 use summary::SUMMARY;
+use threads::THREADS;
 use timeline::TIMELINE;
 
 /// What a column counts in.
@@ -104,9 +110,12 @@ pub static TABLES: &[Table] = &[
     SUMMARY,
     TIMELINE,
     FIDELITY,
+    MEMORY,
     HELD,
+    PINS,
     SIZES,
     LIFETIMES,
+    THREADS,
 ];
 
 /// The table of that name.

@@ -15,7 +15,7 @@ fn headers_are_the_contract() {
     );
     assert_eq!(header("timeline"), "policy,time_ns,rss_bytes,live_bytes,mapped_bytes,minor_faults,returned_bytes,source");
     assert_eq!(header("fidelity"), "metric,recorded,replayed,error");
-    assert_eq!(header("sizes"), "from_bytes,to_bytes,count,total_bytes,live_at_peak_bytes");
+    assert_eq!(header("sizes"), "from_bytes,to_bytes,count,total_bytes,live_at_peak_bytes,live_at_end_bytes,temporary");
     assert_eq!(header("lifetimes"), "from_ns,to_ns,count,total_bytes");
 }
 

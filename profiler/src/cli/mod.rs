@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod studies;
 mod study;
+mod surveyed;
 mod what_if;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use reports::study::Study;
 use super::bands;
 use super::census::Census;
 use super::replay::Replayed;
+use super::surveyed;
 use crate::event::ProcessId;
 use crate::metrics::Point;
 use crate::replay::fidelity;
@@ -41,6 +42,7 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
         explanation: checked.placements.as_ref().map(Placements::explain).unwrap_or_default(),
         sizes: facts.sizes.iter().map(size_row).collect(),
         lifetimes: facts.lifetimes.iter().map(lifetime_row).collect(),
+        threads: facts.threads.iter().map(surveyed::thread).collect(),
     }
 }
 
@@ -64,7 +66,7 @@ fn without_major(outcome: &mut Outcome, major: u64) {
 fn policy(outcome: &Outcome) -> report::PolicyResult {
     let bytes = |value: Option<Bytes>| value.map(|bytes| bytes.0);
     let calls = |kind| outcome.calls_known.then(|| outcome.calls.of(kind));
-    report::PolicyResult {
+    let mut row = report::PolicyResult {
         policy: outcome.policy.clone(),
         source: outcome.source.to_string(),
         peak_rss_bytes: outcome.peak_rss.map(|peak| peak.expected.0),
@@ -86,7 +88,12 @@ fn policy(outcome: &Outcome) -> report::PolicyResult {
         returned_bytes: bytes(outcome.returned),
         held: outcome.held.iter().map(|&(part, bytes)| report::HeldPart { part: part.to_owned(), bytes: bytes.0 }).collect(),
         timeline: outcome.timeline.iter().map(|point| time_point(point, outcome)).collect(),
+        ..Default::default()
+    };
+    if let Some(survey) = &outcome.survey {
+        surveyed::fill(&mut row, survey);
     }
+    row
 }
 
 fn time_point(point: &Point, outcome: &Outcome) -> report::TimePoint {
@@ -111,6 +118,8 @@ fn size_row(class: &crate::metrics::SizeClass) -> report::SizeRow {
         count: class.count,
         total_bytes: class.total.0,
         live_at_peak_bytes: class.live_at_peak.0,
+        live_at_end_bytes: class.live_at_end.0,
+        temporary: class.temporary,
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) const STYLES: &[&str] = &[
     include_str!("../page/chart.css"),
     include_str!("../page/summary.css"),
     include_str!("../page/held.css"),
+    include_str!("../page/memory.css"),
+    include_str!("../page/map.css"),
     include_str!("../page/distributions.css"),
     include_str!("../page/facts.css"),
     include_str!("../page/media.css"),
@@ -20,5 +22,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("../page/core.js"),
     include_str!("../page/tables.js"),
     include_str!("../page/chart.js"),
+    include_str!("../page/memory.js"),
+    include_str!("../page/map.js"),
     include_str!("../page/ready.js"),
 ];

@@ -66,9 +66,9 @@ fn sizes(study: &Study) -> Distribution {
         } else {
             format!("{}–{} B", words::count(row.from_bytes), words::count(row.to_bytes))
         },
-        values: vec![row.count, row.total_bytes, row.live_at_peak_bytes],
+        values: vec![row.count, row.total_bytes, row.live_at_peak_bytes, row.live_at_end_bytes, row.temporary],
     });
-    build("sizes", "Size", &["count", "total_bytes", "live_at_peak_bytes"], &[0, 2], classes.collect())
+    build("sizes", "Size", &["count", "total_bytes", "live_at_peak_bytes", "live_at_end_bytes", "temporary"], &[0, 2], classes.collect())
 }
 
 fn lifetimes(study: &Study) -> Distribution {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_highest_bar_is_full() {
-        let row = |count| SizeRow { from_bytes: 1, to_bytes: 8, count, total_bytes: count, live_at_peak_bytes: 0 };
+        let row = |count| SizeRow { from_bytes: 1, to_bytes: 8, count, total_bytes: count, ..SizeRow::default() };
         let study = Study { sizes: vec![row(5), row(20)], ..Default::default() };
         let heights: Vec<_> = sizes(&study).charts[0].bars.iter().map(|bar| bar.height.clone()).collect();
         assert_eq!(heights, ["25.00", "100.00"]);

@@ -5,7 +5,7 @@ use crate::study::{HeldPart, PolicyResult, Study};
 
 pub(super) const HELD: Table = Table {
     name: "held",
-    title: "Where the memory sits",
+    title: "What the allocator holds",
     doc: "What each model had from the system when the resident set was highest (within one hundredth): the program's blocks, and where the rest is. Not all of it is resident. Only models know this.",
     columns: &[
         column("policy", "Policy", Unit::Text, POLICY_DOC, |s| Values::Text(held(s).map(|(policy, _)| policy.policy.clone()).collect())),

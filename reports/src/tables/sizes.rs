@@ -21,6 +21,16 @@ pub(super) const SIZES: Table = Table {
             "Requested bytes of that class that were live at the moment when the whole program's live bytes peaked.",
             |s| per_size(s, |row| row.live_at_peak_bytes),
         ),
+        column("live_at_end_bytes", "Live at the end", Unit::Bytes, "Requested bytes of that class that were never freed.", |s| {
+            per_size(s, |row| row.live_at_end_bytes)
+        }),
+        column(
+            "temporary",
+            "Temporary",
+            Unit::Count,
+            "Blocks of that class that were freed before their thread asked for another one.",
+            |s| per_size(s, |row| row.temporary),
+        ),
     ],
 };
 

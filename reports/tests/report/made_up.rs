@@ -16,6 +16,7 @@ pub(crate) fn study(points: u64) -> Study {
         explanation: explanation(),
         sizes: sizes(),
         lifetimes: lifetimes(),
+        threads: threads(),
     }
 }
 
@@ -90,8 +91,6 @@ fn recording() -> Recording {
         ]),
         lost: counts(&[("malloc", 0), ("page fault", 0)]),
         set_aside: counts(&[("free of a block that was never seen", 3)]),
-        touches: Some(Touches { seen_bytes: 61 * MIB, inferred_bytes: 9 * MIB, assumed_bytes: 30 * MIB }),
-        curves_apart_bytes: Some(200 << 10),
         processes: vec![
             ProcessRow {
                 id: 1,
@@ -103,6 +102,8 @@ fn recording() -> Recording {
             },
             ProcessRow { id: 2, pid: 4243, exe: "/bin/sh".into(), heap_calls: 118, peak_rss_bytes: None, selected: false },
         ],
+        touches: Some(Touches { seen_bytes: 61 * MIB, inferred_bytes: 4 * MIB, assumed_bytes: 2 * MIB }),
+        curves_apart_bytes: Some(41_000),
         notes: vec!["The recording ended 12 ms before the process did; what it gave back in that time is not seen.".into()],
     }
 }
@@ -126,6 +127,7 @@ fn policies(points: u64) -> Vec<PolicyResult> {
 
 fn policy(&Shape(name, source, peak, kept, spread, faults, brk): &Shape, points: u64) -> PolicyResult {
     let measured = name == "measured";
+    let is_model = source == "simulated" && name != "recorded";
     let timeline = timeline(peak, kept, faults, points, measured);
     let model = |value: u64| (!measured).then_some(value);
     let highest = timeline.iter().filter_map(|point| point.rss_bytes).max();
@@ -151,7 +153,10 @@ fn policy(&Shape(name, source, peak, kept, spread, faults, brk): &Shape, points:
         mremap_calls: Some(12),
         madvise_calls: Some(if name.starts_with("jemalloc") { 2_204 } else { 0 }),
         returned_bytes: model((peak as f64 * (1.0 - kept)) as u64 * MIB),
-        held: if source == "simulated" && name != "recorded" { held(peak * MIB) } else { Vec::new() },
+        held: if is_model { held(peak * MIB) } else { Vec::new() },
+        memory: if is_model { memory(&timeline) } else { Vec::new() },
+        pins: if is_model { pins() } else { Vec::new() },
+        map: is_model.then(map),
         timeline,
     }
 }
@@ -159,6 +164,81 @@ fn policy(&Shape(name, source, peak, kept, spread, faults, brk): &Shape, points:
 fn held(all: u64) -> Vec<HeldPart> {
     let parts = [("live", 60), ("tcache", 3), ("bins", 12), ("top", 8), ("reserved", 900), ("headers", 7), ("rounding", 10)];
     parts.map(|(part, percent)| HeldPart { part: part.into(), bytes: all / 100 * percent }).to_vec()
+}
+
+/// Every part has some, in shares of the whole.
+fn memory(timeline: &[TimePoint]) -> Vec<MemoryPoint> {
+    let point = |point: &TimePoint| {
+        let rss = point.rss_bytes.unwrap_or(0);
+        let percent = |share: u64| rss / 100 * share;
+        let named = [50, 4, 3, 9, 8, 2, 1, 5, 6].map(percent);
+        let [live_bytes, overhead_bytes, cache_bytes, inside_bytes, below_bytes, top_bytes, waiting_bytes, huge_bytes, other_bytes] = named;
+        let file_bytes = rss - named.iter().sum::<u64>();
+        MemoryPoint {
+            time_ns: point.time_ns,
+            rss_bytes: rss,
+            live_bytes,
+            overhead_bytes,
+            cache_bytes,
+            inside_bytes,
+            below_bytes,
+            top_bytes,
+            waiting_bytes,
+            huge_bytes,
+            other_bytes,
+            file_bytes,
+        }
+    };
+    timeline.iter().step_by(timeline.len().div_ceil(300)).map(point).collect()
+}
+
+fn pins() -> Vec<PinRow> {
+    let pin = |moment: &str, hold: &str, blocks, holds_bytes| PinRow {
+        moment: moment.into(),
+        time_ns: 1_900_000_000,
+        hold: hold.into(),
+        at: 0x5555_5555_0000,
+        blocks,
+        slabs: u64::from(hold == "slab"),
+        live_bytes: blocks * 48,
+        smallest_bytes: 24,
+        largest_bytes: 72,
+        youngest_ns: 12_000,
+        oldest_ns: 1_200_000_000,
+        holds_bytes,
+        caller: (blocks > 1).then(|| "json_loads".into()),
+    };
+    vec![pin("most free", "top", 3, 9 * MIB), pin("most free", "slab", 1, 63_000), pin("end", "top", 0, MIB)]
+}
+
+fn map() -> AddressMap {
+    let moment = |time_ns, rss, cells: &str| MapMoment { time_ns, rss_bytes: rss * MIB, cells: cells.into() };
+    AddressMap {
+        cell_bytes: 16_384,
+        areas: vec![
+            MapArea { start: 0x5555_5555_0000, cells: 900, heap: true },
+            MapArea { start: 0x7fff_0000_0000, cells: 100, heap: false },
+        ],
+        moments: vec![
+            moment(1_000_000, 20, "l300a600a100"),
+            moment(1_700_000_000, 118, "l500p120f80l200l100"),
+            moment(2_314_000_000, 60, "l400f200p50a250l99f"),
+        ],
+    }
+}
+
+fn threads() -> Vec<ThreadRow> {
+    let thread = |tid, allocations| ThreadRow {
+        tid,
+        allocations,
+        requested_bytes: allocations * 60,
+        frees: allocations - 100,
+        foreign_frees: 40,
+        temporary: allocations / 3,
+        live_at_peak_bytes: 30 * MIB,
+        live_at_end_bytes: 6_000,
+    };
+    vec![thread(4242, 900_000), thread(4243, 120_000)]
 }
 
 /// Rises in steps to the peak at three quarters, then falls to the share that is kept.
@@ -216,7 +296,15 @@ fn sizes() -> Vec<SizeRow> {
         let from = base + base / 4 * (step % 4);
         let to = from + base / 4 - 1;
         let count = 400_000 / (1 + (step as i64 - 9).unsigned_abs().pow(2)) / (1 + step / 20);
-        SizeRow { from_bytes: from, to_bytes: to, count, total_bytes: count * from, live_at_peak_bytes: count * from / (1 + step % 3) }
+        SizeRow {
+            from_bytes: from,
+            to_bytes: to,
+            count,
+            total_bytes: count * from,
+            live_at_peak_bytes: count * from / (1 + step % 3),
+            live_at_end_bytes: count,
+            temporary: count / 4,
+        }
     };
     (0..68).map(class).collect()
 }

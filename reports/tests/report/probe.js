@@ -8,6 +8,27 @@ const key = (name) => at("plot-box").dispatchEvent(new KeyboardEvent("keydown", 
 // A headless page without a viewer may get no animation frames; a timer comes after uPlot's microtask all the same.
 const drawn = () => new Promise((resolve) => setTimeout(resolve, 20));
 
+// The parts over time and the address space.
+async function useMemory() {
+  if (!at("memory-plot")) return;
+  const told = () => at("memory-readout").textContent, first = told();
+  check(document.querySelectorAll("#memory-plot path").length === document.querySelectorAll(".parts-key li").length, "a part is not drawn");
+  at("memory-plot").dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true, cancelable: true }));
+  check(told().startsWith("At ") && told() !== first, "the keyboard does not move through the parts");
+  const choices = at("memory-policy").options;
+  if (choices.length > 1) {
+    at("memory-policy").value = choices[1].value;
+    at("memory-policy").dispatchEvent(new Event("change"));
+    check(at("memory-plot").getAttribute("aria-label").includes(choices[1].value), "the other policy's parts are not drawn");
+  }
+  const pixels = () => at("map-canvas").toDataURL();
+  const map = pixels(), said = at("map-readout").textContent;
+  at("map-moment").value = 0;
+  at("map-moment").dispatchEvent(new Event("input"));
+  check(pixels() !== map, "the slider does not change the map");
+  check(at("map-readout").textContent !== said, "the slider does not change the map's text");
+}
+
 async function use() {
   key("ArrowLeft");
   await drawn();
@@ -29,9 +50,10 @@ async function use() {
       at("metric").value = option.value;
       at("metric").dispatchEvent(new Event("change"));
       await drawn();
-      check(document.querySelectorAll("canvas").length === 1, `${option.value} has no chart`);
+      check(document.querySelectorAll("#plot canvas").length === 1, `${option.value} has no chart`);
     }
   }
+  await useMemory();
   const made = [];
   window.Blob = class { constructor(parts) { made.push(parts.join("")); } };
   URL.createObjectURL = () => "#";
