@@ -45,7 +45,7 @@ fn model_style(model: usize) -> Style {
 pub fn data(study: &Study) -> serde_json::Result<String> {
     let tables = TABLES.iter().map(|table| PackedTable {
         name: table.name,
-        columns: table.columns.iter().map(|column| PackedColumn { name: column.name, values: pack((column.values)(study)) }).collect(),
+        columns: table.columns.iter().map(|column| PackedColumn::of(column.name, (column.values)(study))).collect(),
     });
     let page = Page { tables: tables.collect(), series: series(study), metrics: &METRICS, maps: maps(study) };
     Ok(inert(&serde_json::to_string(&page)?))
@@ -85,8 +85,32 @@ struct PackedTable {
 #[derive(Serialize)]
 struct PackedColumn {
     name: &'static str,
+    /// What whole numbers are multiples of: bytes mostly count pages.
+    #[serde(skip_serializing_if = "is_one")]
+    unit: u64,
     #[serde(flatten)]
     values: Packed,
+}
+
+impl PackedColumn {
+    fn of(name: &'static str, values: Values) -> PackedColumn {
+        let unit = match &values {
+            Values::Integer(values) => values.iter().flatten().fold(0, |unit, &value| common_divisor(unit, value)).max(1),
+            _ => 1,
+        };
+        PackedColumn { name, unit, values: pack(values, unit) }
+    }
+}
+
+fn is_one(unit: &u64) -> bool {
+    *unit == 1
+}
+
+fn common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// A column in few bytes: twenty curves of thousands of points must stay within a few megabytes.
@@ -95,7 +119,7 @@ struct PackedColumn {
 enum Packed {
     /// `[text, how often]` in a row.
     Runs(Vec<(String, usize)>),
-    /// Each whole number as the difference to the known one before it; unknown is null.
+    /// Each whole number, in units of the column, as the difference to the known one before it; unknown is null.
     Deltas(Vec<Option<i64>>),
     /// That many unknowns.
     Unknown(usize),
@@ -103,11 +127,11 @@ enum Packed {
     Reals(Vec<Option<f64>>),
 }
 
-fn pack(values: Values) -> Packed {
+fn pack(values: Values, unit: u64) -> Packed {
     match values {
         Values::Text(values) => Packed::Runs(runs(values)),
         Values::Integer(values) if values.iter().all(Option::is_none) => Packed::Unknown(values.len()),
-        Values::Integer(values) => Packed::Deltas(deltas(&values)),
+        Values::Integer(values) => Packed::Deltas(deltas(&values, unit)),
         Values::Real(values) => Packed::Reals(values),
     }
 }
@@ -123,10 +147,10 @@ fn runs(values: Vec<String>) -> Vec<(String, usize)> {
     runs
 }
 
-fn deltas(values: &[Option<u64>]) -> Vec<Option<i64>> {
+fn deltas(values: &[Option<u64>], unit: u64) -> Vec<Option<i64>> {
     let mut before = 0u64;
     let mut step = |value: u64| value.wrapping_sub(std::mem::replace(&mut before, value)) as i64;
-    values.iter().map(|value| value.map(&mut step)).collect()
+    values.iter().map(|value| value.map(|value| step(value / unit))).collect()
 }
 
 /// A policy's rows of the table `timeline`.
@@ -205,7 +229,7 @@ mod tests {
     fn packed_numbers_unpack_to_the_same() {
         let values = [Some(5), None, Some(3), Some(u64::MAX), Some(0)];
         let mut sum = 0u64;
-        let unpacked: Vec<_> = deltas(&values)
+        let unpacked: Vec<_> = deltas(&values, 1)
             .into_iter()
             .map(|delta| {
                 delta.map(|delta| {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::described;
 
+mod heap;
+pub use heap::{AddressMap, MapArea, MapMoment, MemoryPoint, PinRow};
+
 /// Version of `study.json`; raised when a field changes its meaning or disappears.
 pub const STUDY_VERSION: u32 = 1;
 
@@ -63,6 +66,9 @@ pub struct Recording {
     pub cpus: u32,
     /// Huge-page mode of the machine: `always`, `madvise`, `never`.
     pub thp: String,
+    /// What work of the kernel cost on that machine; `None` where it was not measured.
+    #[serde(default)]
+    pub unit_costs: Option<UnitCosts>,
     /// Allocators found in the process.
     pub allocators: Vec<AllocatorFound>,
     /// Events of this process per kind.
@@ -81,6 +87,23 @@ pub struct Recording {
     pub processes: Vec<ProcessRow>,
     /// What the reader must know: what was not recorded, assumed or carried over; full sentences.
     pub notes: Vec<String>,
+}
+
+/// What one piece of the kernel's work took on the recorded machine, in nanoseconds, measured there before the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitCosts {
+    /// First touch of an anonymous page.
+    pub fault_ns: u64,
+    /// Giving a touched page back.
+    pub return_ns: u64,
+    /// A mapping that grows by a page where it is: `mremap`, and what `brk` does.
+    pub grow_ns: u64,
+    /// A call of `mmap`.
+    pub mmap_ns: u64,
+    /// A call of `munmap` for pages that were not touched.
+    pub munmap_ns: u64,
+    /// A call of `madvise` for a page that was not touched.
+    pub madvise_ns: u64,
 }
 
 /// An allocator in the recorded process.
@@ -184,102 +207,11 @@ pub struct PolicyResult {
     /// The allocator's address space over time.
     #[serde(default)]
     pub map: Option<AddressMap>,
+    /// How one gets it for real; `None` where nobody can: a bound for comparison, or a what-if.
+    #[serde(default)]
+    pub paste: Option<Paste>,
     /// The curve, in time order.
     pub timeline: Vec<TimePoint>,
-}
-
-/// Parts of the resident set at a moment; together they are all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MemoryPoint {
-    /// Since the process began to be recorded.
-    pub time_ns: u64,
-    /// Resident set of the process.
-    pub rss_bytes: u64,
-    /// Requested bytes of live blocks, on resident pages.
-    pub live_bytes: u64,
-    /// Headers, rounding, and the allocator's bookkeeping.
-    pub overhead_bytes: u64,
-    /// Cached blocks.
-    pub cache_bytes: u64,
-    /// Free, on pages or in slabs that live blocks are in.
-    pub inside_bytes: u64,
-    /// Free pages that cannot go back because a block lies above them.
-    pub below_bytes: u64,
-    /// Free pages above the last block.
-    pub top_bytes: u64,
-    /// Free pages that go back after a while.
-    pub waiting_bytes: u64,
-    /// Pages that are resident only because the rest of their huge page is.
-    pub huge_bytes: u64,
-    /// Stacks, data and the program's own mappings.
-    pub other_bytes: u64,
-    /// Pages of files and shared memory.
-    pub file_bytes: u64,
-}
-
-/// Live blocks that keep free memory. Those at the top of a heap keep it together with all that lie above them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PinRow {
-    /// Which moment: `most free` (when most memory was free and held, within a tenth) or `end`.
-    pub moment: String,
-    /// That moment.
-    pub time_ns: u64,
-    /// `top`: they lie above free pages in a heap that shrinks from its top. `slab`: they lie in slabs or pages that are mostly free.
-    pub hold: String,
-    /// Start of the lowest of them, or of the lowest slab.
-    pub at: u64,
-    /// How many; 0 where only cached blocks are in the way.
-    pub blocks: u64,
-    /// Slabs that they lie in.
-    pub slabs: u64,
-    /// Their requested bytes.
-    pub live_bytes: u64,
-    /// Smallest request among them.
-    pub smallest_bytes: u64,
-    /// Largest request among them.
-    pub largest_bytes: u64,
-    /// Time since the youngest was asked for.
-    pub youngest_ns: u64,
-    /// Time since the oldest was asked for.
-    pub oldest_ns: u64,
-    /// Free resident bytes that they keep.
-    pub holds_bytes: u64,
-    /// What asked for most of them, where the recording tells.
-    pub caller: Option<String>,
-}
-
-/// The allocator's address space in cells, at a few moments.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AddressMap {
-    /// Size of a cell.
-    pub cell_bytes: u64,
-    /// Pieces of the address space, ascending; they are the same at all moments.
-    pub areas: Vec<MapArea>,
-    /// In time order.
-    pub moments: Vec<MapMoment>,
-}
-
-/// Cells that follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MapArea {
-    /// Where the first begins.
-    pub start: u64,
-    /// How many.
-    pub cells: u64,
-    /// It belongs to the program break.
-    pub heap: bool,
-}
-
-/// The cells of all areas at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MapMoment {
-    /// Since the process began to be recorded.
-    pub time_ns: u64,
-    /// Resident set of the process.
-    pub rss_bytes: u64,
-    /// Runs of cells: a letter, and how many if not one. `a` nothing resident, `f` resident and free, `p` live blocks have less than half, `l` they have
-    /// half or more.
-    pub cells: String,
 }
 
 /// What a thread asked for and freed.
@@ -301,6 +233,17 @@ pub struct ThreadRow {
     pub live_at_peak_bytes: u64,
     /// The same at the end.
     pub live_at_end_bytes: u64,
+}
+
+/// What turns the recorded program into one under this policy. All empty: it is what ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paste {
+    /// For a shell, before the command: `GLIBC_TUNABLES=glibc.malloc.arena_max=1`.
+    pub before: String,
+    /// A command for the whole machine, as root.
+    pub machine: String,
+    /// Whether another allocator than the recorded one takes over.
+    pub other_allocator: bool,
 }
 
 /// A part of an allocator's memory.
@@ -327,6 +270,12 @@ pub struct TimePoint {
     pub minor_faults: Option<u64>,
     /// Returned bytes so far.
     pub returned_bytes: Option<u64>,
+    /// `rss_bytes` if only touches that were seen happened.
+    #[serde(default)]
+    pub rss_low_bytes: Option<u64>,
+    /// `rss_bytes` if every requested byte was touched.
+    #[serde(default)]
+    pub rss_high_bytes: Option<u64>,
 }
 
 /// One row of the self-check. `placements` counts in shares (0 to 1), everything else in the metric's own unit.
@@ -375,4 +324,11 @@ pub struct LifetimeRow {
     /// Their requested bytes.
     pub total_bytes: u64,
 }
+}
+
+impl Paste {
+    /// Whether nothing has to be done.
+    pub fn is_nothing(&self) -> bool {
+        self.before.is_empty() && self.machine.is_empty()
+    }
 }

@@ -13,7 +13,10 @@ fn headers_are_the_contract() {
          peak_mapped_bytes,minor_faults,minor_faults_low,minor_faults_high,major_faults,brk_calls,mmap_calls,munmap_calls,\
          mremap_calls,madvise_calls,returned_bytes"
     );
-    assert_eq!(header("timeline"), "policy,time_ns,rss_bytes,live_bytes,mapped_bytes,minor_faults,returned_bytes,source");
+    assert_eq!(
+        header("timeline"),
+        "policy,time_ns,rss_bytes,live_bytes,mapped_bytes,minor_faults,returned_bytes,source,rss_low_bytes,rss_high_bytes"
+    );
     assert_eq!(header("fidelity"), "metric,recorded,replayed,error");
     assert_eq!(header("sizes"), "from_bytes,to_bytes,count,total_bytes,live_at_peak_bytes,live_at_end_bytes,temporary");
     assert_eq!(header("lifetimes"), "from_ns,to_ns,count,total_bytes");

@@ -42,6 +42,7 @@
 
 mod answer;
 pub mod attach;
+pub mod costs;
 pub mod decode;
 pub mod detach;
 pub mod facts;

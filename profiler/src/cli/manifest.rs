@@ -7,7 +7,7 @@ use crate::capture::decode::Reject;
 use crate::capture::facts::ProcessFacts;
 use crate::capture::{Options, Recorded, Subject};
 use crate::target::allocator::Allocator;
-use crate::trace::manifest::{AllocatorFound, Counts, Host, KindCounts, Manifest, Mode, Process};
+use crate::trace::manifest::{AllocatorFound, Counts, Host, KindCounts, Manifest, Mode, Process, UnitCosts};
 
 /// What can be said before the recording begins.
 pub(super) fn begin(options: &Options) -> Manifest {
@@ -118,6 +118,18 @@ fn host() -> Host {
         page_size: Some(crate::units::PAGE),
         thp,
         memory_total: memory,
+        unit_costs: crate::capture::costs::measure().map(unit_costs),
+    }
+}
+
+fn unit_costs(found: crate::capture::costs::Costs) -> UnitCosts {
+    UnitCosts {
+        fault_ns: found.fault.0,
+        return_ns: found.give_back.0,
+        grow_ns: found.grow.0,
+        mmap_ns: found.mmap.0,
+        munmap_ns: found.munmap.0,
+        madvise_ns: found.madvise.0,
     }
 }
 

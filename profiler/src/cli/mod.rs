@@ -10,6 +10,7 @@ mod inspect;
 mod manifest;
 mod measure;
 mod output;
+mod paste;
 mod policies;
 mod progress;
 mod record;

@@ -5,6 +5,7 @@ use reports::study::Study;
 
 use super::bands;
 use super::census::Census;
+use super::paste::Setting;
 use super::replay::Replayed;
 use super::surveyed;
 use crate::event::ProcessId;
@@ -30,8 +31,11 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
     bands::widen(&mut outcomes, &measured, &by, facts.older);
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
+    let process = process.cloned().unwrap_or_default();
+    let huge_pages = census.manifest.host.thp.as_deref();
+    let setting = Setting { process: &process, ran: super::replay::allocator(&process), checked: &checked.policy, huge_pages };
     let mut policies = vec![policy(&measured), policy(&facts.recorded)];
-    policies.extend(outcomes.iter().map(policy));
+    policies.extend(outcomes.iter().map(|outcome| report::PolicyResult { paste: setting.paste(outcome), ..policy(outcome) }));
     Study {
         version: report::STUDY_VERSION,
         heapcast: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,6 +108,9 @@ fn time_point(point: &Point, outcome: &Outcome) -> report::TimePoint {
         mapped_bytes: Some(point.mapped.0),
         minor_faults: Some(point.minor_faults),
         returned_bytes: outcome.returned.map(|_| point.returned.0),
+        // What was measured, and the recorded placements, have one reading.
+        rss_low_bytes: (outcome.survey.is_some()).then_some(point.rss_low.0),
+        rss_high_bytes: (outcome.survey.is_some()).then_some(point.rss_high.0),
     }
 }
 
@@ -151,6 +158,7 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         arch: host.arch.clone().unwrap_or_default(),
         cpus: host.cpus.unwrap_or(0),
         thp: host.thp.clone().unwrap_or_default(),
+        unit_costs: host.unit_costs.map(unit_costs),
         allocators: process.allocators.iter().map(allocator).collect(),
         events: count.kinds.iter().map(|(name, count)| named(name, *count)).collect(),
         lost: lost(census),
@@ -165,6 +173,17 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
 fn touches(facts: &Facts) -> report::Touches {
     let Touches { seen, inferred, assumed, .. } = facts.touches;
     report::Touches { seen_bytes: seen.0, inferred_bytes: inferred.0, assumed_bytes: assumed.0 }
+}
+
+fn unit_costs(costs: crate::trace::manifest::UnitCosts) -> report::UnitCosts {
+    report::UnitCosts {
+        fault_ns: costs.fault_ns,
+        return_ns: costs.return_ns,
+        grow_ns: costs.grow_ns,
+        mmap_ns: costs.mmap_ns,
+        munmap_ns: costs.munmap_ns,
+        madvise_ns: costs.madvise_ns,
+    }
 }
 
 fn allocator(found: &crate::trace::manifest::AllocatorFound) -> report::AllocatorFound {

@@ -124,6 +124,12 @@ fn from_assignments(spec: &str, assignments: &str) -> Result<(String, Vec<(Strin
     Ok((name.to_owned(), variables))
 }
 
+/// What `LD_PRELOAD` takes for an allocator, for the loader to find in its usual folders.
+pub fn preloaded(name: &str) -> Option<&'static str> {
+    let known = KNOWN.iter().find(|known| known.name == name).and_then(|known| known.files.first().copied());
+    known.or_else(|| (name == GLIBC).then_some("libc.so.6"))
+}
+
 fn is_modelled(name: &str) -> bool {
     REGISTRY.iter().any(|spec| spec.id == name)
 }

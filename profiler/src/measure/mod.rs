@@ -36,5 +36,5 @@ mod outcome;
 mod parent;
 pub mod script;
 
-pub use choice::Choice;
+pub use choice::{Choice, preloaded};
 pub use parent::{Bench, Pace};

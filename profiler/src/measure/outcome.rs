@@ -87,11 +87,11 @@ impl Following {
         let child = self.child.reading.plus(own);
         let point = Point {
             time: op.time,
-            rss: self.pages(child.resident, self.carried.pages),
             live: Bytes(self.live),
             mapped: Bytes(self.pages(child.mapped, 0).0.saturating_add_signed(self.carried.mapped)),
             minor_faults: count(child.faults + self.carried.faults),
             returned: Bytes(self.pages(self.child.returned, 0).0 + self.carried.returned),
+            ..Point::of_one_reading(self.pages(child.resident, self.carried.pages))
         };
         if sample.is_some() {
             self.meter.high(self.pages(high + own.resident, self.carried.pages), point.mapped);

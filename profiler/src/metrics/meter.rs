@@ -20,6 +20,17 @@ pub struct Point {
     pub minor_faults: u64,
     /// Bytes given back to the kernel so far.
     pub returned: Bytes,
+    /// `rss` in the lowest and the highest reading; the same where there is one reading.
+    pub rss_low: Bytes,
+    /// See `rss_low`.
+    pub rss_high: Bytes,
+}
+
+impl Point {
+    /// Where only one reading of what was touched is known.
+    pub fn of_one_reading(rss: Bytes) -> Point {
+        Point { rss, rss_low: rss, rss_high: rss, ..Point::default() }
+    }
 }
 
 /// The samples of a span of time: the one with the highest resident set, and the last one.

@@ -226,6 +226,8 @@ impl Run {
         self.extremes.1 = self.extremes.1.max(add(high.0, carried));
         let counters = *self.kernel.space().counters(EXPECTED);
         let rss = Bytes(add(counters.anon.0, carried));
+        let others = [LOW, HIGH].map(|reading| Bytes(add(self.kernel.space().counters(reading).anon.0, carried)));
+        let readings = Readings::around(rss, others);
         self.held.look(rss.0, self.live, &*self.model);
         if self.survey.is_due(self.now, rss, counters.anon.bytes()) {
             let Run { survey, model, kernel, blocks, carried, .. } = self;
@@ -240,6 +242,8 @@ impl Run {
             mapped: mapped(self.kernel.space().mapped()),
             minor_faults: counters.minor_faults.saturating_add_signed(self.carried.faults),
             returned: Bytes(counters.returned.0 + self.carried.returned),
+            rss_low: readings.low,
+            rss_high: readings.high,
         });
     }
 }

@@ -234,9 +234,9 @@ impl Recording {
         self.recorded.high(resident(anon_peak), placement.space().mapped_peak());
         let (minor_faults, returned) = (counters.minor_faults, counters.returned);
         self.apart.since(time, resident(counters.anon), self.rss);
-        self.recorded.sample(Point { time, rss: resident(counters.anon), live, mapped, minor_faults, returned });
+        self.recorded.sample(Point { time, live, mapped, minor_faults, returned, ..Point::of_one_reading(resident(counters.anon)) });
         if measured {
-            self.measured.sample(Point { time, rss: self.rss, live, mapped, minor_faults: self.faults, returned: Bytes(0) });
+            self.measured.sample(Point { time, live, mapped, minor_faults: self.faults, ..Point::of_one_reading(self.rss) });
         } else {
             // Peaks of what is known at every event must not wait for the next counter event.
             self.measured.high(self.rss, mapped);

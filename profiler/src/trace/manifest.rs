@@ -92,6 +92,26 @@ pub struct Host {
     pub thp: Option<String>,
     /// Bytes of memory.
     pub memory_total: Option<u64>,
+    /// What work of the kernel costs here.
+    pub unit_costs: Option<UnitCosts>,
+}
+
+/// What one piece of the kernel's work took, ns: the median of some rounds, measured before the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitCosts {
+    /// First touch of an anonymous page.
+    pub fault_ns: u64,
+    /// Giving a touched page back.
+    pub return_ns: u64,
+    /// A mapping that grows by a page where it is: `mremap`, and what `brk` does.
+    pub grow_ns: u64,
+    /// `mmap`.
+    pub mmap_ns: u64,
+    /// `munmap` of pages that were not touched.
+    pub munmap_ns: u64,
+    /// `madvise` for a page that was not touched.
+    pub madvise_ns: u64,
 }
 
 /// An allocator in a process: a mapped object that exports `malloc` and its family.

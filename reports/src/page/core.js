@@ -10,14 +10,14 @@ const heapcast = (() => {
   // The counterpart of `Packed` in chart.rs.
   const unpackers = {
     runs: (runs) => runs.flatMap(([text, times]) => Array(times).fill(text)),
-    deltas: (deltas) => { let sum = 0; return deltas.map((delta) => (delta === null ? null : (sum += delta))); },
+    deltas: (deltas, unit) => { let sum = 0; return deltas.map((delta) => (delta === null ? null : (sum += delta) * unit)); },
     unknown: (rows) => Array(rows).fill(null),
     reals: (values) => values,
   };
 
   function unpack(column) {
     const kind = Object.keys(unpackers).find((name) => name in column);
-    return (column.cells ??= unpackers[kind](column[kind]));
+    return (column.cells ??= unpackers[kind](column[kind], column.unit ?? 1));
   }
 
   const table = (name) => data.tables.find((each) => each.name === name);

@@ -30,6 +30,16 @@ pub(super) const TIMELINE: Table = Table {
             "Where the curve comes from, as in the summary: a policy's model and its library have the same name.",
             |s| Values::Text(points(s).map(|(policy, _)| policy.source.clone()).collect()),
         ),
+        column(
+            "rss_low_bytes",
+            "RSS, low",
+            Unit::Bytes,
+            "The resident set if only the touches that were seen happened; empty where one reading is all there is.",
+            |s| per_point(s, |p| p.rss_low_bytes),
+        ),
+        column("rss_high_bytes", "RSS, high", Unit::Bytes, "The resident set if all was touched whose touch could not be seen.", |s| {
+            per_point(s, |p| p.rss_high_bytes)
+        }),
     ],
 };
 

@@ -67,8 +67,8 @@ fn csv_numbers_read_back() {
     let points = study.policies.iter().flat_map(|policy| &policy.timeline);
     let mut rows = 0;
     for (line, point) in text.lines().skip(1).zip(points) {
-        // Policies of this study may hold commas, numbers do not: read from the right, where the source stands last.
-        let cells: Vec<_> = line.rsplit(',').skip(1).take(6).map(|cell| cell.parse::<u64>().ok()).collect();
+        // Policies of this study may hold commas, numbers do not: read from the right, past the readings and the source.
+        let cells: Vec<_> = line.rsplit(',').skip(3).take(6).map(|cell| cell.parse::<u64>().ok()).collect();
         let wanted = [point.returned_bytes, point.minor_faults, point.mapped_bytes, point.live_bytes, point.rss_bytes, Some(point.time_ns)];
         assert_eq!(cells, wanted);
         rows += 1;

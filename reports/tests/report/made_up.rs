@@ -104,6 +104,7 @@ fn recording() -> Recording {
         ],
         touches: Some(Touches { seen_bytes: 61 * MIB, inferred_bytes: 4 * MIB, assumed_bytes: 2 * MIB }),
         curves_apart_bytes: Some(41_000),
+        unit_costs: Some(UnitCosts { fault_ns: 480, return_ns: 240, grow_ns: 700, mmap_ns: 900, munmap_ns: 800, madvise_ns: 150 }),
         notes: vec!["The recording ended 12 ms before the process did; what it gave back in that time is not seen.".into()],
     }
 }
@@ -157,8 +158,20 @@ fn policy(&Shape(name, source, peak, kept, spread, faults, brk): &Shape, points:
         memory: if is_model { memory(&timeline) } else { Vec::new() },
         pins: if is_model { pins() } else { Vec::new() },
         map: is_model.then(map),
+        paste: paste(name),
         timeline,
     }
+}
+
+/// Of those that somebody can have.
+fn paste(name: &str) -> Option<Paste> {
+    let before = match name.split(['@', ':']).next()? {
+        "glibc" if name == "glibc@2.36" => "",
+        "glibc" => "GLIBC_TUNABLES=glibc.malloc.arena_max=2",
+        "jemalloc" => "LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=dirty_decay_ms:0",
+        _ => return None,
+    };
+    Some(Paste { before: before.into(), machine: String::new(), other_allocator: name.starts_with("jemalloc") })
 }
 
 fn held(all: u64) -> Vec<HeldPart> {
@@ -253,6 +266,8 @@ fn timeline(peak: u64, kept: f64, faults: u64, points: u64, measured: bool) -> V
         TimePoint {
             time_ns: at * 2_314_000_000 / (points - 1),
             rss_bytes: Some(11 * MIB + bytes(level * ripple)),
+            rss_low_bytes: Some(10 * MIB + bytes(level * ripple * 0.97)),
+            rss_high_bytes: Some(12 * MIB + bytes(level * ripple)),
             live_bytes: (!measured).then_some((level.min(1.0) * 83.0 * MIB as f64) as u64),
             mapped_bytes: Some(190 * MIB + bytes(level)),
             minor_faults: Some((faults as f64 * share.min(0.8) / 0.8) as u64),
