@@ -55,7 +55,7 @@ mod tests {
             lifetimes: vec![LifetimeRow { from_ns: 0, to_ns: None, count: 1, total_bytes: 2 }],
             ..Default::default()
         };
-        assert_eq!(lines("summary", &study)[1], "measured,measured,,,,,,,,,,,0,,,,,,");
+        assert_eq!(lines("summary", &study)[1], "measured,measured,,,,,,,,,,,0,,,,,,,");
         assert_eq!(lines("lifetimes", &study)[1], "0,,1,2");
     }
 

@@ -10,8 +10,9 @@ mod threads;
 
 use askama::Template;
 
+use crate::answer::Answer;
 use crate::chart;
-use crate::reading::{self, Best, Grade, SelfCheck};
+use crate::reading::{self, Grade, SelfCheck};
 use crate::study::{KindCount, Study};
 use crate::tables::{self, TABLES, Unit};
 use crate::words::{self, UNKNOWN};
@@ -36,7 +37,7 @@ struct Page<'a> {
     explanation: &'a [String],
     losses: Option<String>,
     notes: &'a [String],
-    cards: Vec<Card>,
+    answer: Answer,
     chart_summary: String,
     metrics: &'static [chart::Metric],
     legend: Vec<Legend>,
@@ -102,42 +103,6 @@ impl Check {
 /// Keeps a percent sign on the line of its number.
 fn unbroken(text: &str) -> String {
     text.replace(" %", "\u{a0}%")
-}
-
-/// A best policy at a glance.
-struct Card {
-    title: &'static str,
-    figure: String,
-    policy: String,
-    remark: String,
-}
-
-impl Card {
-    /// Ties that are named; more would hide the answer.
-    const NAMED: usize = 2;
-
-    fn of(title: &'static str, best: Best<'_>, shown: fn(u64) -> String, base: &str) -> Self {
-        let mut remark = match (best.difference, best.decided) {
-            (None, _) => "There is no measurement to compare it with.".to_owned(),
-            (Some(share), true) => format!("{} against {base}.", words::percent(share)),
-            (Some(share), false) => format!("A tie with {base}: {} is within the self-check's error.", words::percent(share)),
-        };
-        match best.ties.as_slice() {
-            [] => {}
-            ties if ties.len() <= Self::NAMED => remark += &format!(" Tied with {}.", ties.join(", ")),
-            ties => remark += &format!(" Tied with {} others, {} among them.", ties.len(), ties[..Self::NAMED].join(", ")),
-        }
-        Card { title, figure: shown(best.value), policy: best.policy.policy.clone(), remark }
-    }
-}
-
-fn cards(study: &Study, check: &SelfCheck) -> Vec<Card> {
-    let base = reading::baseline(study).map_or("", |base| &base.policy);
-    let peak = reading::best(study, check.peak_margin(), |row| row.peak_rss_bytes);
-    let faults = reading::best(study, check.faults_margin(), |row| row.minor_faults);
-    let peak = peak.map(|best| Card::of("Lowest peak RSS", best, words::bytes, base));
-    let faults = faults.map(|best| Card::of("Fewest minor faults", best, words::count, base));
-    peak.into_iter().chain(faults).collect()
 }
 
 struct FidelityView<'a> {
@@ -277,7 +242,7 @@ impl<'a> Page<'a> {
             explanation: &study.explanation,
             losses: reading::losses(study),
             notes: &recording.notes,
-            cards: cards(study, &check),
+            answer: Answer::of(study),
             chart_summary: chart::summary(study),
             metrics: &chart::METRICS,
             legend: summary::legend(study),

@@ -2,8 +2,9 @@
 //!
 //! [`study`] is the data; [`tables`] declares every table once; [`csv`] and [`html`] render them, [`terminal()`] prints the summary;
 //! [`write()`] puts it all into a folder. [`diff`] compares two studies, [`check`] holds one against limits,
-//! [`export`] writes it for other tools, [`schema`] describes `study.json`. [`reading`] holds the sentences that the page and the terminal share.
+//! [`export`] writes it for other tools, [`schema`] describes `study.json`. [`answer`] and [`reading`] hold the sentences that the page and the terminal share.
 
+pub mod answer;
 pub mod chart;
 pub mod check;
 pub mod csv;

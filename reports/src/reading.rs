@@ -231,37 +231,20 @@ pub fn program(study: &Study) -> &str {
     if name.is_empty() { "unknown program" } else { name }
 }
 
-/// The models that do best by one figure.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Best<'a> {
-    /// The lowest, and its figure.
-    pub policy: &'a PolicyResult,
-    /// The figure.
-    pub value: u64,
-    /// Against the baseline.
-    pub difference: Option<f64>,
-    /// Models that differ from the lowest by no more than the margin.
-    pub ties: Vec<&'a str>,
-    /// Whether it differs from the baseline by more than the margin.
-    pub decided: bool,
-}
-
-/// The model that is lowest by `get`; figures within `margin` (a share) of each other are a tie. Where the real library was run, it speaks for its
-/// model.
-pub fn best<'a>(study: &'a Study, margin: f64, get: fn(&PolicyResult) -> Option<u64>) -> Option<Best<'a>> {
-    let models = || study.policies.iter().filter(|row| row.policy != "measured" && row.policy != "recorded");
-    let models = || models().filter(|row| library(study, row).is_none());
-    let (policy, value) = models().filter_map(|row| Some((row, get(row)?))).min_by_key(|found| found.1)?;
-    let difference = difference(Some(value), baseline(study).and_then(get));
-    let ties = models().filter(|row| !std::ptr::eq(*row, policy));
-    let ties = ties.filter(|row| get(row).is_some_and(|other| (other - value) as f64 <= margin * value as f64));
-    Some(Best {
-        policy,
-        value,
-        difference,
-        ties: ties.map(|row| row.policy.as_str()).collect(),
-        decided: difference.is_some_and(|share| share.abs() > margin),
-    })
+/// What the kernel's work for memory took under a policy, ns: counts times what each piece of work cost on the recorded machine. `None` where that was not
+/// measured. A fault of a huge page takes longer than this knows.
+pub fn kernel_time(study: &Study, row: &PolicyResult) -> Option<u64> {
+    const PAGE: u64 = 4096;
+    let costs = study.recording.unit_costs?;
+    let pieces = [
+        (row.minor_faults?, costs.fault_ns),
+        (row.returned_bytes.unwrap_or(0) / PAGE, costs.return_ns),
+        (row.brk_calls? + row.mremap_calls?, costs.grow_ns),
+        (row.mmap_calls?, costs.mmap_ns),
+        (row.munmap_calls?, costs.munmap_ns),
+        (row.madvise_calls?, costs.madvise_ns),
+    ];
+    Some(pieces.iter().fold(0, |sum: u64, (count, cost)| sum.saturating_add(count.saturating_mul(*cost))))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ fn headers_are_the_contract() {
         header("summary"),
         "policy,source,peak_rss_bytes,peak_rss_low_bytes,peak_rss_high_bytes,mean_rss_bytes,final_rss_bytes,peak_live_bytes,\
          peak_mapped_bytes,minor_faults,minor_faults_low,minor_faults_high,major_faults,brk_calls,mmap_calls,munmap_calls,\
-         mremap_calls,madvise_calls,returned_bytes"
+         mremap_calls,madvise_calls,returned_bytes,kernel_time_ns"
     );
     assert_eq!(
         header("timeline"),

@@ -1,5 +1,6 @@
 //! The table of policies as plain text for a terminal.
 
+use crate::answer::Answer;
 use crate::reading::{self, SelfCheck};
 use crate::study::{PolicyResult, Study};
 use crate::tables::{self, Unit};
@@ -14,6 +15,11 @@ pub fn terminal(study: &Study, width: usize) -> String {
     out += &wrapped(&format!("Self-check: {}", check.sentence()), width);
     if let Some(losses) = reading::losses(study) {
         out += &wrapped(&format!("LOST: {losses}"), width);
+    }
+    let answer = Answer::of(study);
+    out += &wrapped(&format!("Answer: {}. {}", answer.headline, answer.sentences.join(" ")), width);
+    for line in answer.lines {
+        out += &format!("  {}\n", printable(&line.text));
     }
     out.push('\n');
     out += &text::table(columns(study, &check), width);

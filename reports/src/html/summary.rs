@@ -118,7 +118,7 @@ impl Summary {
             swatch: Swatch::of(&style),
             interval: longest.and_then(|longest| Interval::of(policy, base, longest)),
             memory: MEMORY.iter().map(|shown| cell(shown, policy, base, check, reading::is_truth(study, policy))).collect(),
-            calls: calls(policy),
+            calls: calls(study, policy),
         });
         Summary {
             baseline: base.map_or_else(String::new, |base| base.policy.clone()),
@@ -153,12 +153,14 @@ fn headings(columns: &[Shown]) -> Vec<Heading> {
 
 fn call_headings() -> Vec<Heading> {
     let all = Heading { label: "All calls", doc: "brk, mmap, munmap, mremap and madvise together." };
-    std::iter::once(all).chain(headings(&CALLS)).collect()
+    let time = declared("kernel_time_ns").map(|column| Heading { label: column.label, doc: column.doc });
+    std::iter::once(all).chain(headings(&CALLS)).chain(time).collect()
 }
 
-fn calls(policy: &PolicyResult) -> Vec<Cell> {
+fn calls(study: &Study, policy: &PolicyResult) -> Vec<Cell> {
     let all = Cell::of(reading::syscalls(policy), Unit::Count);
-    std::iter::once(all).chain(CALLS.iter().map(|shown| Cell::of((shown.get)(policy), Unit::Count))).collect()
+    let time = Cell::of(reading::kernel_time(study, policy), Unit::Nanos);
+    std::iter::once(all).chain(CALLS.iter().map(|shown| Cell::of((shown.get)(policy), Unit::Count))).chain([time]).collect()
 }
 
 fn cell(shown: &Shown, policy: &PolicyResult, base: Option<&PolicyResult>, check: &SelfCheck, is_truth: bool) -> Cell {

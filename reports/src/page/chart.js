@@ -12,16 +12,77 @@
   const times = cells("timeline", "time_ns");
   const clock = unitFor(highest(times), TIMES);
   const visible = (index) => legend[index].getAttribute("aria-pressed") === "true";
-  let chart = null, metric = null, unit = null;
+  let chart = null, metric = null, unit = null, bands = null;
+
+  const scaled = (array, size) => array.map((value) => (value === null ? null : value / size));
+  const starts = data.series.map(({ start, length }) => scaled(times.slice(start, start + length), clock.size));
+  const first = starts.reduce((least, each) => (each[0] < least ? each[0] : least), Infinity);
+  const last = starts.reduce((most, each) => (each.at(-1) > most ? each.at(-1) : most), -Infinity);
+  let raw = [], peaks = [];
 
   function curves(column) {
     const values = cells("timeline", column);
     unit = unitFor(highest(values), metric.bytes ? BYTES : COUNTS);
-    const scaled = (array, size) => array.map((value) => (value === null ? null : value / size));
-    return data.series.map(({ start, length }) => [
-      scaled(times.slice(start, start + length), clock.size),
-      scaled(values.slice(start, start + length), unit.size),
-    ]);
+    const part = (column) => data.series.map(({ start, length }) => scaled(cells("timeline", column).slice(start, start + length), unit.size));
+    raw = part(column);
+    peaks = raw.map((values) => (values.some((value) => value !== null) ? highest(values) : null));
+    bands = column === "rss_bytes" ? { low: part("rss_low_bytes"), high: part("rss_high_bytes") } : null;
+  }
+
+  // More points than the screen has columns are drawn by their lowest and highest in each column, so that no peak is lost.
+  const EXACT = 6000, BUCKETS = 1500;
+
+  function sampled(from, to) {
+    if (times.length <= EXACT) return uPlot.join(starts.map((each, index) => [each, raw[index]]));
+    const width = (to - from) / BUCKETS || 1;
+    const grid = Array.from({ length: 2 * BUCKETS }, (_, half) => from + (half * width) / 2);
+    return [grid, ...starts.map((each, index) => buckets(each, raw[index], from, width))];
+  }
+
+  function buckets(at, values, from, width) {
+    const out = [];
+    let next = 0, held = null;
+    for (; next < at.length && at[next] <= from; next++) held = values[next];
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      const until = from + (bucket + 1) * width;
+      let low = null, high = null, fallsFirst = false;
+      for (; next < at.length && at[next] < until; next++) {
+        const value = values[next];
+        if (value === null) continue;
+        if (high === null || value > high) { high = value; fallsFirst = low !== null && low < value; }
+        if (low === null || value < low) { low = value; fallsFirst = false; }
+        held = value;
+      }
+      const ended = next >= at.length && at.at(-1) < until - width;
+      if (high === null) out.push(ended ? null : held, ended ? null : held);
+      else out.push(...(fallsFirst ? [low, high] : [high, low]));
+    }
+    return out;
+  }
+
+  // A curve's lowest and highest reading, as a veil behind the lines.
+  function veil(u) {
+    if (!bands) return;
+    const pen = u.ctx, box = u.bbox, x = (value) => u.valToPos(value, "x", true), y = (value) => u.valToPos(value, "y", true);
+    pen.save();
+    pen.beginPath();
+    pen.rect(box.left, box.top, box.width, box.height);
+    pen.clip();
+    pen.globalAlpha = 0.16;
+    data.series.forEach(({ hue }, index) => {
+      const low = bands.low[index], high = bands.high[index], at = starts[index];
+      if (!visible(index) || !low.some((value, point) => value !== null && value !== high[point])) return;
+      const edge = (values) => at.flatMap((time, point) => {
+        const until = x(at[point + 1] ?? time), height = y(Math.max(values[point] ?? 0, u.scales.y.min));
+        return [[x(time), height], [until, height]];
+      });
+      pen.fillStyle = colour(`--hue-${hue}`);
+      pen.beginPath();
+      for (const [px, py] of edge(low)) pen.lineTo(px, py);
+      for (const [px, py] of edge(high).reverse()) pen.lineTo(px, py);
+      pen.fill();
+    });
+    pen.restore();
   }
 
   function line(series, index) {
@@ -58,7 +119,7 @@
 
   function draw() {
     metric = data.metrics.find((each) => each.column === select.value);
-    const joined = uPlot.join(curves(metric.column));
+    curves(metric.column);
     chart?.destroy();
     byId("axis-y").textContent = unit.name ? `${metric.label}, ${unit.name}` : metric.label;
     byId("axis-x").textContent = `Time, ${clock.name}`;
@@ -73,8 +134,8 @@
       // Ticks of a logarithmic axis have no common step: each shows as many decimals as it needs itself.
       axes: [axis(34, (_, step) => step), axis(58, (value, step) => (log.checked ? value : step))],
       series: [{}, ...data.series.map(line)],
-      hooks: { setCursor: [tell] },
-    }, joined, plot);
+      hooks: { setCursor: [tell], drawAxes: [veil] },
+    }, sampled(first, last), plot);
     tell(chart);
   }
 
@@ -87,8 +148,7 @@
     data.series.forEach(({ length }, index) => {
       if (length === 0) return;
       const values = u.data[index + 1], found = u.cursor.idxs[index + 1];
-      const known = values.some((value) => value !== null && value !== undefined);
-      const value = !known ? null : here ? (found === null || found === undefined ? null : values[found]) : highest(values);
+      const value = peaks[index] === null ? null : here ? (found === null || found === undefined ? null : values[found]) : peaks[index];
       legend[index].querySelector(".value").textContent = shown(value, decimals, unit.name);
     });
   }
@@ -116,17 +176,22 @@
 
   // --- zoom and keyboard --------------------------------------------------------------------------------------
 
-  const extent = () => [chart.data[0][0], chart.data[0].at(-1)];
+  const extent = () => [first, last];
 
   function reset() {
     const [min, max] = extent();
+    look(min, max);
+  }
+
+  function look(min, max) {
+    if (times.length > EXACT) chart.setData(sampled(min, max), false);
     chart.setScale("x", { min, max });
   }
 
   function zoom(factor) {
-    const { min, max } = chart.scales.x, [first, last] = extent();
+    const { min, max } = chart.scales.x;
     const centre = chart.cursor.left >= 0 ? chart.posToVal(chart.cursor.left, "x") : (min + max) / 2;
-    chart.setScale("x", { min: Math.max(first, centre - (centre - min) * factor), max: Math.min(last, centre + (max - centre) * factor) });
+    look(Math.max(first, centre - (centre - min) * factor), Math.min(last, centre + (max - centre) * factor));
   }
 
   function step(pixels) {
@@ -142,6 +207,9 @@
     byId("zoom-in").addEventListener("click", () => zoom(0.5));
     byId("zoom-out").addEventListener("click", () => zoom(2));
     byId("zoom-reset").addEventListener("click", reset);
+    // Dragging has chosen its window already; more of it is to be seen now.
+    plot.addEventListener("pointerup", () => setTimeout(() => look(chart.scales.x.min, chart.scales.x.max)));
+    plot.addEventListener("dblclick", () => setTimeout(reset));
     for (const choice of [select, log]) choice.addEventListener("change", draw);
     box.addEventListener("keydown", (event) => {
       const act = event.ctrlKey || event.metaKey || event.altKey ? undefined : KEYS[event.key];
@@ -152,6 +220,39 @@
     addEventListener("beforeprint", () => chart.setSize({ width: 680, height: 300 }));
     addEventListener("afterprint", () => chart.setSize(dimensions()));
   }
+
+  // --- as a picture -------------------------------------------------------------------------------------------
+
+  heapcast.vectors.timeline = () => {
+    const width = 900, height = 420, left = 70, bottom = 370, top = 30, right = 880, rowHeight = 18;
+    const { x: sx, y: sy } = chart.scales, line = colour("--line"), soft = colour("--soft");
+    const level = (value) => (log.checked ? Math.log10(Math.max(value, sy.min)) : value);
+    const x = (value) => left + ((value - sx.min) / (sx.max - sx.min || 1)) * (right - left);
+    const y = (value) => bottom - ((level(value) - level(sy.min)) / (level(sy.max) - level(sy.min) || 1)) * (bottom - top);
+    const ticks = [0, 1, 2, 3, 4, 5].map((part) => part / 5);
+    const grid = ticks.map((part) => {
+      const at = left + part * (right - left), up = bottom - part * (bottom - top);
+      const value = log.checked ? 10 ** (level(sy.min) + part * (level(sy.max) - level(sy.min))) : sy.min + part * (sy.max - sy.min);
+      return `<path d="M${left} ${up}H${right}M${at} ${top}V${bottom}" stroke="${line}"/>`
+        + `<text x="${left - 8}" y="${up + 4}" text-anchor="end" fill="${soft}">${shown(value, 1)}</text>`
+        + `<text x="${at}" y="${bottom + 18}" text-anchor="middle" fill="${soft}">${shown(sx.min + part * (sx.max - sx.min), 1)}</text>`;
+    });
+    let row = 0;
+    const lines = data.series.map((series, index) => {
+      if (!visible(index) || series.length === 0) return "";
+      const stroke = `stroke="${colour(`--hue-${series.hue}`)}" stroke-width="${series.tenths / 10}" stroke-dasharray="${series.dash}" fill="none"`;
+      let path = "";
+      chart.data[0].forEach((time, point) => {
+        const value = chart.data[index + 1][point];
+        if (value === null || value === undefined || time < sx.min || time > sx.max) return;
+        path += path ? `H${x(time).toFixed(1)}V${y(value).toFixed(1)}` : `M${x(time).toFixed(1)} ${y(value).toFixed(1)}`;
+      });
+      const at = height + 14 + rowHeight * row++;
+      return `<path d="${path}" ${stroke}/><path d="M${left} ${at - 4}h30" ${stroke}/><text x="${left + 40}" y="${at}" fill="${colour("--ink")}">${heapcast.escaped(series.label)}</text>`;
+    });
+    const titles = `<text x="${left}" y="18" fill="${soft}">${byId("axis-y").textContent}</text><text x="${right}" y="${bottom + 38}" text-anchor="end" fill="${soft}">${byId("axis-x").textContent}</text>`;
+    return heapcast.svg(width, height + 14 + rowHeight * row, grid.join("") + lines.join("") + titles);
+  };
 
   if (times.length > 0) {
     for (const id of ["plot-box", "chart-tools", "readout", "hint"]) byId(id).hidden = false;

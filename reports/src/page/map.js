@@ -64,6 +64,15 @@ if (document.getElementById("map") && heapcast.data.maps.length > 0) {
     canvas.title = `0x${address.toString(16)}${heap ? " (program break)" : ""}: ${NAMES[state]}`;
   }
 
+  heapcast.vectors.map = () => {
+    const cells = unrun(map.moments[slider.value].cells), side = SIDE + GAP;
+    const squares = cells.map((state, index) => {
+      const { square } = places[index];
+      return `<rect x="${(square % columns) * side}" y="${Math.floor(square / columns) * side}" width="${SIDE}" height="${SIDE}" fill="${colour(COLOURS[state])}"/>`;
+    });
+    return heapcast.svg(columns * side, (Math.floor(places.at(-1).square / columns) + 1) * side, squares.join(""));
+  };
+
   select.append(...data.maps.map(({ policy }) => new Option(policy)));
   section.hidden = false;
   choose();

@@ -1,6 +1,7 @@
 //! One row per policy.
 
 use super::{POLICY_DOC, Table, Unit, Values, column};
+use crate::reading::kernel_time;
 use crate::study::{PolicyResult, Study};
 
 pub(super) const SUMMARY: Table = Table {
@@ -97,6 +98,13 @@ pub(super) const SUMMARY: Table = Table {
             per_policy(s, |p| p.madvise_calls)
         }),
         column("returned_bytes", "Returned", Unit::Bytes, RETURNED_DOC, |s| per_policy(s, |p| p.returned_bytes)),
+        column(
+            "kernel_time_ns",
+            "Kernel time",
+            Unit::Nanos,
+            "Estimate of what the kernel's work for memory took: faults, returned pages and calls, each times what one cost on the recorded machine, measured there before the recording. Empty where it was not measured. A fault of a huge page takes longer than this knows.",
+            |s| Values::Integer(s.policies.iter().map(|policy| kernel_time(s, policy)).collect()),
+        ),
     ],
 };
 

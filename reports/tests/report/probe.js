@@ -8,6 +8,25 @@ const key = (name) => at("plot-box").dispatchEvent(new KeyboardEvent("keydown", 
 // A headless page without a viewer may get no animation frames; a timer comes after uPlot's microtask all the same.
 const drawn = () => new Promise((resolve) => setTimeout(resolve, 20));
 
+// Each chart as a picture.
+async function useImages() {
+  const blobs = [], link = HTMLAnchorElement.prototype.click, real = URL.createObjectURL;
+  URL.createObjectURL = (blob) => { blobs.push(blob); return "#"; };
+  HTMLAnchorElement.prototype.click = () => {};
+  for (const button of document.querySelectorAll("button.image")) {
+    const before = blobs.length;
+    button.click();
+    for (let waited = 0; waited < 100 && blobs.length === before; waited++) await drawn();
+    const kind = button.dataset.kind, blob = blobs.at(-1), name = button.closest("[data-image]").dataset.image;
+    check(blobs.length === before + 1 && blob.size > 500, `${name} was not saved as ${kind}`);
+    if (kind === "svg" && blob) {
+      const parsed = new DOMParser().parseFromString(await blob.text(), "image/svg+xml");
+      check(!parsed.querySelector("parsererror") && parsed.querySelectorAll("path, rect").length > 3, `${name}.svg is no picture`);
+    }
+  }
+  [HTMLAnchorElement.prototype.click, URL.createObjectURL] = [link, real];
+}
+
 // The parts over time and the address space.
 async function useMemory() {
   if (!at("memory-plot")) return;
@@ -54,6 +73,7 @@ async function use() {
     }
   }
   await useMemory();
+  await useImages();
   const made = [];
   window.Blob = class { constructor(parts) { made.push(parts.join("")); } };
   URL.createObjectURL = () => "#";
