@@ -35,6 +35,8 @@ struct Goal {
     low: fn(&PolicyResult) -> Option<u64>,
     high: fn(&PolicyResult) -> Option<u64>,
     shown: fn(u64) -> String,
+    /// A value with what it is.
+    told: fn(String) -> String,
 }
 
 const MEMORY: Goal = Goal {
@@ -44,6 +46,7 @@ const MEMORY: Goal = Goal {
     low: |row| row.peak_rss_low_bytes,
     high: |row| row.peak_rss_high_bytes,
     shown: words::bytes,
+    told: |value| format!("a peak RSS of {value}"),
 };
 
 const FAULTS: Goal = Goal {
@@ -53,6 +56,7 @@ const FAULTS: Goal = Goal {
     low: |row| row.minor_faults_low,
     high: |row| row.minor_faults_high,
     shown: words::count,
+    told: |value| format!("{value} minor faults"),
 };
 
 /// How the policies that one can have stand to what was measured.
@@ -200,7 +204,7 @@ impl Goal {
             let way = if then > now { "more" } else { "less" };
             format!("; the kernel's work for memory would take about {} {way}", words::duration(now.abs_diff(then)))
         });
-        format!("It {moved} {} {} instead of {} ({}){time}.", self.noun, self.value(best), self.value(base), self.share(best, base))
+        format!("It {moved} {} instead of {} ({}){time}.", (self.told)(self.value(best)), self.value(base), self.share(best, base))
     }
 }
 
@@ -242,7 +246,7 @@ mod tests {
             answer.sentences[0],
             "Least memory: glibc:arena_max=1, peak RSS 75.0 MiB instead of 100.0 MiB (−25.0 %, between −30.0 % and −20.0 %). As good within the error: jemalloc."
         );
-        assert_eq!(answer.sentences[1], "It would cost minor faults 1,500 instead of 1,000 (+50.0 %).");
+        assert_eq!(answer.sentences[1], "It would cost 1,500 minor faults instead of 1,000 (+50.0 %).");
         assert!(
             answer.sentences[2].starts_with("Fewest page faults: jemalloc, minor faults 900 instead of 1,000 (−10.0 %)"),
             "{:?}",

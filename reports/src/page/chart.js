@@ -35,7 +35,7 @@
   function sampled(from, to) {
     if (times.length <= EXACT) return uPlot.join(starts.map((each, index) => [each, raw[index]]));
     const width = (to - from) / BUCKETS || 1;
-    const grid = Array.from({ length: 2 * BUCKETS }, (_, half) => from + (half * width) / 2);
+    const grid = [...Array.from({ length: 2 * BUCKETS }, (_, half) => from + (half * width) / 2), to];
     return [grid, ...starts.map((each, index) => buckets(each, raw[index], from, width))];
   }
 
@@ -57,7 +57,9 @@
       if (high === null) out.push(ended ? null : held, ended ? null : held);
       else out.push(...(fallsFirst ? [low, high] : [high, low]));
     }
-    return out;
+    // What lies exactly at the end is in no bucket.
+    for (; next < at.length && at[next] <= from + BUCKETS * width * (1 + 1e-9); next++) held = values[next];
+    return [...out, held];
   }
 
   // A curve's lowest and highest reading, as a veil behind the lines.
@@ -256,6 +258,8 @@
 
   if (times.length > 0) {
     for (const id of ["plot-box", "chart-tools", "readout", "hint"]) byId(id).hidden = false;
+    // The part of the time that is shown, and all of it; for tests.
+    heapcast.window = () => [chart.scales.x.min, chart.scales.x.max, first, last];
     draw();
     wireLegend();
     wireChart();

@@ -1,109 +1,67 @@
-//! The page in headless Chromium: its scripts run without an error, the chart draws, hostile names stay text.
+//! The page in headless Chromium, offline: its scripts run without an error, the charts draw, every control works, hostile names stay text.
 //!
 //! Screenshots are left in `target/tmp/browser/*/*.png` for someone to look at.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use reports::study::Study;
+use serde_json::{Value, json};
 
+use crate::devtools::Browser;
 use crate::made_up;
 
-const CHROMIUM: &str = "/usr/bin/chromium";
-
-const FLAGS: [&str; 11] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    // Waits for timers and frames on the page's own clock instead of the wall clock.
-    "--virtual-time-budget=5000",
-    "--run-all-compositor-stages-before-draw",
-];
-
-/// A written report and a browser that opens it; `None` if there is no browser here.
+/// A written report and a browser; `None` if there is no browser here.
 struct Opened {
     dir: PathBuf,
+    browser: Browser,
 }
 
 impl Opened {
     fn new(name: &str, study: &Study) -> Option<Self> {
-        if !Path::new(CHROMIUM).exists() {
-            // Past the test harness, which hides what a passing test prints.
-            let _ = writeln!(std::io::stderr(), "skipped: no {CHROMIUM}");
-            return None;
-        }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser").join(name);
         let _ = fs::remove_dir_all(&dir);
         reports::write(&dir, study).unwrap();
-        Some(Opened { dir })
+        Some(Opened { browser: Browser::start(&dir)?, dir })
     }
 
-    fn chromium(&self, run: &str, arguments: &[String]) -> String {
-        let profile = self.dir.join(format!("profile-{run}"));
-        let output = Command::new(CHROMIUM)
-            .args(FLAGS)
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .args(arguments)
-            .arg(format!("file://{}", self.dir.join("report.html").display()))
-            .output()
-            .unwrap();
-        let _ = fs::remove_dir_all(&profile);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+    /// Opens the page on a screen of that width.
+    fn show(&mut self, width: u32, dark: bool) {
+        self.browser.screen(width, dark);
+        self.browser.open(&self.dir.join("report.html"));
+        assert_eq!(self.browser.evaluate("heapcast.root.dataset.ready"), "1");
+        self.is_content();
     }
 
-    /// The document after its scripts ran.
-    fn dom(&self) -> String {
-        self.chromium("dom", &["--dump-dom".into()])
+    fn is_content(&self) {
+        assert_eq!(self.browser.complaints, [""; 0]);
     }
 
-    fn screenshot(&self, width: u32, height: u32, dark: bool) -> PathBuf {
-        let scheme = if dark { "dark" } else { "light" };
-        let path = self.dir.join(format!("{width}-{scheme}.png"));
-        let arguments = [
-            format!("--screenshot={}", path.display()),
-            format!("--window-size={width},{height}"),
-            format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }),
-        ];
-        self.chromium(scheme, &arguments);
-        path
+    fn count(&mut self, selector: &str) -> u64 {
+        self.browser.evaluate(&format!("document.querySelectorAll({}).length", json!(selector))).as_u64().unwrap()
     }
-}
 
-/// The `<html …>` tag, where the scripts leave their verdict.
-fn verdict(dom: &str) -> &str {
-    let start = dom.find("<html").unwrap();
-    &dom[start..start + dom[start..].find('>').unwrap()]
-}
-
-fn assert_drawn(dom: &str, study: &Study) {
-    assert!(verdict(dom).contains("data-ready=\"1\""), "{}", verdict(dom));
-    assert!(!verdict(dom).contains("data-error"), "{}", verdict(dom));
-    let maps = study.policies.iter().any(|policy| policy.map.is_some());
-    assert_eq!(dom.matches("<canvas").count(), 1 + usize::from(maps));
-    // The legend shows each curve's highest value, which only the script can have put there.
-    let legend = dom.split("id=\"legend\"").nth(1).unwrap().split("</ul>").next().unwrap();
-    let values = legend.matches("MiB</span>").count() + legend.matches("GiB</span>").count();
-    assert_eq!(values, study.policies.len());
+    fn assert_drawn(&mut self, study: &Study) {
+        let maps = study.policies.iter().any(|policy| policy.map.is_some());
+        assert_eq!(self.count("canvas"), 1 + u64::from(maps));
+        // The legend shows each curve's highest value, which only the script can have put there.
+        let shown = "[...document.querySelectorAll('#legend .value')].filter((each) => /[MG]iB$/.test(each.textContent)).length";
+        assert_eq!(self.browser.evaluate(shown), study.policies.len());
+    }
 }
 
 #[test]
-fn the_chart_draws() {
+fn the_charts_draw_on_every_screen() {
     let study = made_up::study(1000);
-    let Some(opened) = Opened::new("ordinary", &study) else { return };
-    assert_drawn(&opened.dom(), &study);
-    for (width, height) in [(360, 6400), (900, 4600), (1600, 3600)] {
+    let Some(mut opened) = Opened::new("ordinary", &study) else { return };
+    for width in [360, 800, 1600] {
         for dark in [false, true] {
-            let size = fs::metadata(opened.screenshot(width, height, dark)).unwrap().len();
-            assert!(size > 20_000, "an empty picture of {size} bytes");
+            opened.show(width, dark);
+            opened.assert_drawn(&study);
+            assert!(opened.browser.evaluate("heapcast.root.scrollWidth").as_u64().unwrap() <= width.into(), "wider than {width}");
+            let picture = opened.dir.join(format!("{width}-{}.png", if dark { "dark" } else { "light" }));
+            opened.browser.picture(&picture);
+            assert!(fs::metadata(picture).unwrap().len() > 20_000);
         }
     }
 }
@@ -111,54 +69,71 @@ fn the_chart_draws() {
 #[test]
 fn hostile_names_are_harmless() {
     let study = made_up::hostile();
-    let Some(opened) = Opened::new("hostile", &study) else { return };
-    let dom = opened.dom();
-    assert_drawn(&dom, &study);
-    assert!(!dom.contains("<img"));
+    let Some(mut opened) = Opened::new("hostile", &study) else { return };
+    opened.show(900, false);
+    opened.assert_drawn(&study);
+    assert_eq!(opened.count("img"), 0);
 }
 
+/// More points than a screen has columns: what is drawn is few, and the peaks are among it.
 #[test]
-fn many_curves_draw() {
+fn many_curves_draw_with_their_peaks() {
     let study = made_up::crowded();
-    let Some(opened) = Opened::new("crowded", &study) else { return };
-    assert_drawn(&opened.dom(), &study);
-    opened.screenshot(1600, 2400, false);
+    let Some(mut opened) = Opened::new("crowded", &study) else { return };
+    opened.show(1600, false);
+    opened.assert_drawn(&study);
+    let told = opened.browser.evaluate("[...document.querySelectorAll('#legend .value')].map((each) => each.textContent)");
+    let told: Vec<&str> = told.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let peak = |policy: &reports::study::PolicyResult| policy.timeline.iter().filter_map(|point| point.rss_bytes).max().unwrap();
+    let peaks: Vec<String> = study.policies.iter().map(|policy| format!("{:.2} MiB", peak(policy) as f64 / (1 << 20) as f64)).collect();
+    assert_eq!(told, peaks);
+    opened.browser.picture(&opened.dir.join("crowded.png"));
+    opened.is_content();
 }
 
 #[test]
 fn a_study_without_curves_is_no_error() {
-    let Some(opened) = Opened::new("empty", &Study::default()) else { return };
-    let dom = opened.dom();
-    assert!(verdict(&dom).contains("data-ready=\"1\"") && !verdict(&dom).contains("data-error"), "{}", verdict(&dom));
-    assert_eq!(dom.matches("<canvas").count(), 0);
+    let Some(mut opened) = Opened::new("empty", &Study::default()) else { return };
+    opened.show(800, false);
+    assert_eq!(opened.count("canvas"), 0);
 }
 
-/// Runs in the page after its own scripts and sends its verdict to the frame around it.
+/// A drag over the middle of the chart shows that part of the time; a double click everything.
+#[test]
+fn dragging_zooms() {
+    let Some(mut opened) = Opened::new("dragged", &made_up::study(4000)) else { return };
+    opened.show(1600, false);
+    opened.browser.evaluate("document.getElementById('plot').scrollIntoView({ behavior: 'instant', block: 'center' })");
+    let box_of = "(() => { const box = document.querySelector('#plot .u-over').getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; })()";
+    let place: Vec<f64> = opened.browser.evaluate(box_of).as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    let [left, top, width, height] = place[..] else { panic!("{place:?}") };
+    opened.browser.drag((left + width * 0.25, top + height / 2.0), (left + width * 0.5, top + height / 2.0));
+    let window = "new Promise((done) => setTimeout(() => { document.getElementById('plot-box').focus(); done(heapcast.window()); }, 100))";
+    let seen: Vec<f64> = opened.browser.evaluate(window).as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    let [min, max, first, last] = seen[..] else { panic!("{seen:?}") };
+    let part = |value: f64| (value - first) / (last - first);
+    assert!((part(min) - 0.25).abs() < 0.02 && (part(max) - 0.5).abs() < 0.02, "{seen:?}");
+    let reset = "document.getElementById('zoom-reset').click(), new Promise((done) => setTimeout(() => done(heapcast.window()), 100))";
+    let all: Vec<f64> = opened.browser.evaluate(reset).as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert_eq!(all[..2], all[2..]);
+    opened.is_content();
+}
+
+/// Runs in the page after its own scripts; answers with what is wrong.
 const PROBE: &str = include_str!("probe.js");
 
 #[test]
 fn controls_work_and_saved_tables_are_the_files() {
-    let Some(opened) = Opened::new("probed", &made_up::study(200)) else { return };
+    let Some(mut opened) = Opened::new("probed", &made_up::study(200)) else { return };
     let tables = reports::tables::TABLES.iter().map(|table| {
         let text = fs::read_to_string(opened.dir.join(table.file_name())).unwrap();
         (table.name, text)
     });
     let files = serde_json::to_string(&tables.collect::<std::collections::BTreeMap<_, _>>()).unwrap();
-    let page = opened.dir.join("report.html");
-    let text = fs::read_to_string(&page).unwrap();
     for width in [360, 900, 1600] {
-        let probed = format!("{text}<script>const FILES = {files}, WIDTH = {width};{PROBE}</script>");
-        fs::write(opened.dir.join("probed.html"), probed).unwrap();
-        // Chromium's windows are never as narrow as a phone, its frames are.
-        fs::write(&page, frame(width)).unwrap();
-        let dom = opened.dom();
-        assert!(verdict(&dom).contains("data-probe=\"right\""), "{width}: {}", verdict(&dom));
+        opened.show(width, false);
+        let verdict = opened.browser.evaluate(&format!("(() => {{ const FILES = {files}, WIDTH = {width};{PROBE} }})()"));
+        assert_eq!(verdict, "", "on a screen of {width}");
+        opened.is_content();
     }
-}
-
-fn frame(width: u32) -> String {
-    format!(
-        "<!doctype html><html><script>addEventListener('message', (event) => {{ document.documentElement.dataset.probe = event.data; }});</script>\
-         <iframe src=probed.html width={width} height=900 style='border:0'></iframe>"
-    )
 }
