@@ -76,3 +76,42 @@ pub(super) fn recorded_in(mode: thp::Mode, others: &[(thp::Mode, Outcome)], fact
     let found = others.iter().find(|(other, _)| *other == mode).map_or(&facts.recorded, |(_, outcome)| outcome);
     Outcome { policy: policy.to_string(), ..found.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::What;
+    use crate::units::PAGE;
+    use crate::workload::script::{HEAP, MAPS, PRIVATE, Script};
+
+    #[test]
+    fn what_is_not_mallocs_becomes_huge_and_blocks_do_not_change() {
+        let mut script = Script::with_heap();
+        script.malloc(HEAP + 16, 2 * PAGE).fault(HEAP + PAGE + 5, crate::event::Access::Write);
+        script.mmap(MAPS, 1024, PRIVATE).write_pages(MAPS, 600).push(What::End);
+        let policies = ["brk-only", "recorded+thp=always"].map(|spec| Policy::parse(spec).expect("a SPEC"));
+        let mut recording = Recording::new(0, thp::Mode::Madvise);
+        let mut others = OtherModes::of(&policies, &recording);
+        let mut all = Vec::new();
+        for event in &script.events {
+            let first = all.len();
+            recording.feed(event, &mut all);
+            others.feed(event, &all[first..]);
+        }
+        let first = all.len();
+        let facts = recording.finish(&mut all);
+        let recorded = others.finish(&all[first..]);
+        let huge = recorded_in(thp::Mode::Always, &recorded, &facts, &policies[1]);
+        assert_eq!((huge.policy.as_str(), facts.recorded.minor_faults.expected), ("recorded+thp=always", 601));
+        // Two huge pages and the one of the block.
+        assert_eq!(huge.minor_faults.expected, 3);
+        let Some((_, ops)) = others.take().pop() else { panic!("a mode") };
+        let pages = |ops: &[Op]| {
+            let anon = |op: &Op| if let Action::Resident { anon, .. } = op.action { i64::from(anon) } else { 0 };
+            ops.iter().map(anon).sum::<i64>()
+        };
+        assert_eq!((pages(&all), pages(&ops)), (600, 1024));
+        let blocks = |ops: &[Op]| ops.iter().filter(|op| !is_carried(op)).copied().collect::<Vec<_>>();
+        assert_eq!(blocks(&all), blocks(&ops));
+    }
+}

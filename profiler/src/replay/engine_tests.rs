@@ -98,6 +98,16 @@ fn huge_pages_trade_faults_for_memory() {
 }
 
 #[test]
+fn a_sparse_terabyte_costs_nothing() {
+    let terabyte = 1 << 40;
+    let round = |at: u64| [alloc(0, terabyte, false), touch(0, at * MIB, 1, true), free(0)];
+    let actions: Vec<Action> = (0..100).flat_map(round).collect();
+    let [small, huge] = ["mmap-only", "brk-only+thp=always"].map(|spec| run(spec, &actions));
+    assert!(small.peak_rss.unwrap().high <= Bytes(3 * PAGE) && huge.peak_rss.unwrap().high <= Bytes(2 * 512 * PAGE));
+    assert!(small.peak_mapped.0 >= terabyte && huge.peak_mapped.0 >= terabyte);
+}
+
+#[test]
 fn after_a_fork_the_first_write_to_a_page_faults_again() {
     let actions = [alloc(0, 100, true), Action::Fork, touch(0, 0, 100, true), touch(0, 50, 10, true), Action::End];
     let outcome = run("mmap-only", &actions);

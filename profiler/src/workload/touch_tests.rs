@@ -115,3 +115,18 @@ fn what_was_visible_and_never_touched_is_touched_in_no_reading() {
     let touches = heap_ops(&lift(&script).0).into_iter().filter(|action| matches!(action, Action::Touch { .. }));
     assert_eq!(touches.collect::<Vec<_>>(), [touch(0, 0, PAGE - 16, Access::Write, false)]);
 }
+
+/// Were every page of it looked at, this would take 2^28 steps for each event.
+#[test]
+fn a_sparse_terabyte_costs_nothing() {
+    let terabyte = 1 << 40;
+    let mut script = Script::with_heap();
+    for round in 0..100 {
+        mapped(&mut script, MAPS, terabyte);
+        script.fault(MAPS + terabyte / 2 + round * PAGE, Access::Write).free(MAPS + 16);
+        script.in_heap(|heap| heap.munmap(MAPS, terabyte / PAGE + 1));
+    }
+    let (actions, lifter) = lift(&script);
+    assert_eq!(heap_ops(&actions).len(), 400);
+    assert_eq!(lifter.touches().seen, Bytes(100 * PAGE));
+}

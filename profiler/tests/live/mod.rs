@@ -1,5 +1,6 @@
 //! Recordings made here and now, which takes root and eBPF; where they are missing each test says so and passes.
 
+mod attached;
 mod call_sites;
 mod counts;
 mod endings;

@@ -9,7 +9,12 @@ use crate::support::{Folder, Running, Trace, said, signal, terminate, until};
 
 /// A program of `tests/targets` that has said that it is ready, and what it writes: at its end it wants to be heard.
 pub(crate) fn ready() -> Option<(Running, BufReader<ChildStdout>)> {
-    let program = match programs::compile("loop_forever") {
+    ready_as("loop_forever")
+}
+
+/// The same of another program.
+pub(super) fn ready_as(name: &str) -> Option<(Running, BufReader<ChildStdout>)> {
+    let program = match programs::compile(name) {
         Ok(program) => program,
         Err(reason) => {
             println!("skipped: {reason}");

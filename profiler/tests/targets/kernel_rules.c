@@ -1,5 +1,7 @@
 // Each rule of the kernel in a region of its own, and then what the kernel says of each page of it: lines "rule NAME STATES ADDRESS" with a letter for each
 // page: - absent, z the page of zeros or one shared after a fork, a anonymous and nobody else's, f of a file or of shared memory.
+// expect: own-mmap=22 failed-mmap=1 own-madvise=14 own-mremap=1 processes=2
+// expect-at-least: own-munmap=10
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -14,7 +14,8 @@ models and the real libraries with the same requests and touches, and then the p
 Under glibc, libc itself is preloaded, from a path as long as the others: so the environment takes the same room, and redis-server, which
 is linked with jemalloc here, runs on glibc as well. Each program ran once before, so that its files are in the page cache: faults that read
 files from the disk are major ones, which later runs have as minor ones. Errors are relative to
-the first real run; *again* is the second. Time-averaged RSS is not compared here.
+the first real run; *again* is the second. Time-averaged RSS is not compared here. Real runs are recorded ones, so that what a library does by the clock has
+the time of a program that probes slow down; models have the program's own.
 
 Where an error is beyond the goal of the median, the last column says why, for the model (m) and the library (l):
 
