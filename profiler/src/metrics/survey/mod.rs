@@ -34,9 +34,9 @@ use walk::walk;
 
 /// Moments of the parts, beside the last.
 const MOMENTS: usize = 299;
-/// Pages that may be looked at before any operation, and for each one.
-const CREDIT: u64 = 4 << 20;
-const EARNED: u64 = 2;
+/// Pages that may be looked at before any operation, and operations that pay for one more: a page takes about as long as half an operation.
+const CREDIT: u64 = 1 << 17;
+const PRICE: u64 = 8;
 /// Blocks that keep memory are looked for again when a tenth more is free and held.
 const GROWN: (u64, u64) = (11, 10);
 
@@ -98,6 +98,8 @@ pub struct Survey {
     most_free: Pinned,
     /// Pages that may still be looked at.
     credit: u64,
+    /// Operations that have not paid for one yet.
+    earned: u64,
 }
 
 impl Survey {
@@ -110,6 +112,7 @@ impl Survey {
             map: Mapper::new(),
             most_free: Pinned::default(),
             credit: CREDIT,
+            earned: 0,
         }
     }
 
@@ -125,7 +128,9 @@ impl Survey {
 
     /// So many operations were done.
     pub fn earn(&mut self, operations: usize) {
-        self.credit += EARNED * operations as u64;
+        self.earned += operations as u64;
+        self.credit += self.earned / PRICE;
+        self.earned %= PRICE;
     }
 
     /// Whether it is worth a look, and paid for.
