@@ -101,6 +101,7 @@ impl Session {
         let Some(tid) = self.decoder.tasks.living_thread(process) else { return Ok(()) };
         let found = self.index.find_in_process(tid)?;
         let facts = &mut self.processes[process as usize];
+        facts.note_files(tid);
         facts.unsupported = found.unsupported;
         for located in found.allocators {
             self.heap.attach(&mut self.object.ebpf, facts.pid, tid, &located)?;

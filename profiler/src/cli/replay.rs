@@ -133,6 +133,7 @@ pub(super) fn ran(census: &Census, selected: ProcessId) -> Ran {
         versions: versions.collect(),
         environment: process.environment.clone(),
         cpus: census.manifest.host.cpus,
+        files: process.files.clone(),
     }
 }
 
@@ -158,8 +159,8 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
 pub(super) fn drive(trace: &Path, selected: ProcessId, machine: thp::Mode, line_up: LineUp, talk: Talk) -> Result<Replayed> {
-    let LineUp { policies, checked, loaded, remarks } = line_up;
-    let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
+    let LineUp { policies, checked, libraries, remarks } = line_up;
+    let runs = policies.iter().map(|policy| Ok(Run::new(policy, machine)?.beside(&libraries))).collect::<Result<Vec<_>>>()?;
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");
     std::thread::scope(|scope| {

@@ -8,12 +8,14 @@
 //! outcome    what a policy did          fidelity   one outcome against another
 //! placements whether blocks lie where they lay
 //! ran        the allocator that really ran, as a policy
+//! libraries  what loading an allocator adds to the recorded process
 //! ```
 
 pub mod carried;
 pub mod engine;
 pub mod fidelity;
 mod held;
+pub mod libraries;
 pub mod outcome;
 pub mod placements;
 pub mod policy;
@@ -22,6 +24,7 @@ pub mod recorded;
 
 pub use carried::Carried;
 pub use engine::Run;
+pub use libraries::Libraries;
 pub use outcome::{Outcome, Source};
 pub use placements::{Placed, Placements};
 pub use policy::Policy;

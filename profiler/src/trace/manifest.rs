@@ -27,7 +27,7 @@ pub struct Format {
 
 impl Format {
     /// What this heapcast writes.
-    pub const CURRENT: Format = Format { major: 1, minor: 2 };
+    pub const CURRENT: Format = Format { major: 1, minor: 3 };
 
     /// Whether it may hold what this heapcast does not know.
     pub fn is_later(self) -> bool {
@@ -136,6 +136,8 @@ pub struct Process {
     pub ended_ns: Option<u64>,
     /// How, in words: `exit 0`, `killed by signal 9`, `execve`.
     pub ending: Option<String>,
+    /// Paths of the files whose code it had mapped at any time; empty where they were not noted (before format 1.3).
+    pub files: Vec<String>,
     /// The allocators in it.
     pub allocators: Vec<AllocatorFound>,
     /// The kernel's own total, where it was told.
