@@ -102,6 +102,7 @@ impl Session {
         self.code.look(process, tid)?;
         let found = self.index.find_in_process(tid)?;
         let facts = &mut self.processes[process as usize];
+        facts.note_files(tid);
         facts.unsupported = found.unsupported;
         for located in found.allocators {
             self.heap.attach(&mut self.object.ebpf, facts.pid, tid, &located)?;

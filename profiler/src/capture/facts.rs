@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::event::ProcessId;
+use crate::event::{ProcessId, Tid};
 use crate::target::allocator::Allocator;
-use crate::target::process;
+use crate::target::{maps, process};
 use crate::units::{Bytes, Nanos};
 
 /// One process image.
@@ -24,6 +24,8 @@ pub struct ProcessFacts {
     pub cmdline: Vec<String>,
     /// Environment variables that change an allocator's behaviour, as `NAME=value`.
     pub environment: Vec<String>,
+    /// Paths of the files whose code it had mapped, as last seen.
+    pub files: Vec<String>,
     /// Allocators whose calls are recorded.
     pub allocators: Vec<Arc<Allocator>>,
     /// Files that provide an allocator but cannot be probed, with the reason.
@@ -69,6 +71,15 @@ impl ProcessFacts {
             started,
             faults_before: process::minflt_majflt(pid).unwrap_or_default(),
             ..ProcessFacts::default()
+        }
+    }
+
+    /// Notes the files that it has code of by now; `tid` is one of its threads.
+    pub fn note_files(&mut self, tid: Tid) {
+        for mapping in maps::read(tid).unwrap_or_default() {
+            if mapping.is_code() && !self.files.contains(&mapping.path) {
+                self.files.push(mapping.path);
+            }
         }
     }
 

@@ -70,6 +70,7 @@ pub(super) fn process(facts: &ProcessFacts) -> Process {
         started_ns: facts.started.0,
         ended_ns: facts.ended.map(|time| time.0),
         ending: facts.ending.clone(),
+        files: facts.files.clone(),
         allocators: facts.allocators.iter().map(|found| allocator(found)).collect(),
         minor_faults: facts.faults.map(|(minor, _)| minor),
         max_rss: facts.max_rss.map(|peak| peak.0),

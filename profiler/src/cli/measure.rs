@@ -56,9 +56,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let models: Vec<Policy> = choices.iter().filter_map(|choice| Policy::parse(&choice.spec).ok()).collect();
     let line_up = replay::ran(&census, selected).line_up(models)?;
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
-    let loaded = line_up.loaded;
+    let libraries = line_up.libraries.clone();
     let mut replayed = replay::drive(&args.trace, replay::recording(&census, selected), line_up, talk)?;
-    let bench = bench(args, &folder, &census, selected, machine, talk)?.in_place_of(loaded);
+    let bench = bench(args, &folder, &census, selected, machine, talk)?.beside(libraries);
     let measured = measure(&bench, &choices, if args.paced { Pace::Recorded } else { Pace::Flat }, &mut notes, talk)?;
     replayed.outcomes = side_by_side(replayed.outcomes, measured);
     let mut study = study::build(&census, selected, replayed);

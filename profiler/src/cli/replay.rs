@@ -151,6 +151,7 @@ pub(super) fn ran(census: &Census, selected: ProcessId) -> Ran {
         versions: versions.collect(),
         environment: process.environment.clone(),
         cpus: census.manifest.host.cpus,
+        files: process.files.clone(),
     }
 }
 
@@ -176,11 +177,11 @@ type Chunk = (Arc<[Op]>, Vec<Placed>);
 /// One pass: this thread reads and lifts, each policy works in a thread of its own on the same operations.
 /// The first policy's blocks are compared with the recorded ones, if it is the allocator that really ran.
 pub(super) fn drive(trace: &Path, mut recording: Recording, line_up: LineUp, talk: Talk) -> Result<Replayed> {
-    let LineUp { policies, checked, loaded, remarks } = line_up;
+    let LineUp { policies, checked, libraries, remarks } = line_up;
     let machine = recording.huge_pages();
     let mut other_modes = OtherModes::of(&policies, &recording);
     let models = policies.iter().filter(|policy| !policy.is_recorded());
-    let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.in_place_of(loaded))).collect::<Result<Vec<_>>>()?;
+    let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.beside(&libraries))).collect::<Result<Vec<_>>>()?;
     let modes: Vec<thp::Mode> = models.map(|policy| policy.thp().unwrap_or(machine)).collect();
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");

@@ -9,11 +9,11 @@ use std::process::{Command, Output, Stdio};
 
 use super::answer::{Answer, Reading, state, word};
 use super::script::{Head, Writer};
-use super::{Choice, child, outcome};
+use super::{Choice, child, company, outcome};
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Tid;
 use crate::model::Footprint;
-use crate::replay::Outcome;
+use crate::replay::{Libraries, Outcome};
 
 /// How the child keeps time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct Bench {
     head: Head,
     /// The counters of a child that has libc's malloc, before the first operation.
     plain: Reading,
-    /// What the library of the recorded allocator takes of the recorded process already.
-    loaded: Reading,
+    /// What the recorded process has that a library may need.
+    libraries: Libraries,
 }
 
 struct Folder(PathBuf);
@@ -51,8 +51,8 @@ impl Bench {
     /// `Output`; `Failed` where no child can be run.
     pub fn new(folder: &Path, first: Tid, fill: impl FnOnce(&mut Writer) -> Result<()>) -> Result<Bench> {
         std::fs::create_dir_all(folder).context(Kind::Output, format!("cannot make the folder {}", folder.display()))?;
-        let (head, plain, loaded) = Default::default();
-        let mut bench = Bench { folder: Folder(folder.to_owned()), program: program(folder)?, head, plain, loaded };
+        let (head, plain, libraries) = Default::default();
+        let mut bench = Bench { folder: Folder(folder.to_owned()), program: program(folder)?, head, plain, libraries };
         Writer::create(&bench.file("empty"), first)?.finish()?;
         let mut writer = Writer::create(&bench.file("script"), first)?;
         fill(&mut writer)?;
@@ -62,11 +62,10 @@ impl Bench {
         Ok(bench)
     }
 
-    /// For a process that had a library of this footprint, which the measured one takes the place of.
+    /// For a process that had these libraries.
     #[must_use]
-    pub fn in_place_of(mut self, loaded: Footprint) -> Bench {
-        let resident = loaded.private.pages_up().0 + loaded.file.pages_up().0;
-        self.loaded = Reading { mapped: 0, resident: resident as i64, faults: loaded.faults as i64 };
+    pub fn beside(mut self, libraries: Libraries) -> Bench {
+        self.libraries = libraries;
         self
     }
 
@@ -76,9 +75,21 @@ impl Bench {
     /// `Target` when the library cannot be used, `Failed` when it did not come to the end.
     pub fn run(&self, choice: &Choice, pace: Pace) -> Result<(Outcome, Vec<String>)> {
         let answer = self.child("script", choice, pace)?;
-        let own = if choice.library.is_some() { answer.start().minus(self.plain) } else { Reading::default() };
-        let outcome = outcome::of(&choice.spec, &self.file("script"), &answer, own.minus(self.loaded))?;
-        Ok((outcome, notes(choice, &answer)))
+        let mut notes = notes(choice, &answer);
+        let own = self.own(choice, &answer, &mut notes);
+        Ok((outcome::of(&choice.spec, &self.file("script"), &answer, own)?, notes))
+    }
+
+    /// What the library adds to the recorded process by being there, in place of the one that ran.
+    fn own(&self, choice: &Choice, answer: &Answer, notes: &mut Vec<String>) -> Reading {
+        let gone = self.libraries.added_by(&Footprint::NONE);
+        let gone = Reading { mapped: 0, resident: gone.pages, faults: gone.faults };
+        let Some(library) = &choice.library else { return gone };
+        let more = company::beyond_the_child(library, &self.libraries).unwrap_or_else(|error| {
+            notes.push(format!("{}: what libraries come along with it is not known ({error}).", choice.spec));
+            Reading::default()
+        });
+        answer.start().minus(self.plain).plus(gone).plus(more)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -146,7 +157,7 @@ fn failed(message: String) -> Error {
 }
 
 /// In the child before it begins: addresses that are the same each time, and an end with the parent's. What is refused is done without.
-fn prepare(no_huge_pages: bool) -> std::io::Result<()> {
+pub(super) fn prepare(no_huge_pages: bool) -> std::io::Result<()> {
     const PR_SET_THP_DISABLE: i32 = 41;
     // SAFETY: these concern the child alone.
     unsafe {

@@ -10,6 +10,7 @@
 mod brk_only;
 #[cfg(test)]
 mod conformance;
+mod footprint;
 mod glibc;
 mod idle;
 mod jemalloc;
@@ -23,6 +24,7 @@ use crate::error::Result;
 use crate::event::Tid;
 use crate::units::{Addr, Bytes, Nanos};
 use crate::vm::os::Os;
+pub use footprint::{CXX, Cost, Footprint, Need};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -125,29 +127,6 @@ pub struct ModelSpec {
     pub library: Footprint,
     /// Makes one.
     pub build: fn(&Settings) -> Result<Box<dyn AllocatorModel>>,
-}
-
-/// What a library adds to a process by being loaded, beside what its model asks of the system: its own pages and those of the libraries it needs.
-///
-/// Measured on Debian 12, with the library preloaded and without: private pages with a program that makes two small requests, file pages as the
-/// median of what sqlite3, python3, perl, jq and git had more in `/proc/PID/smaps` once they waited for input (some 180 KiB to either side: git has no libm
-/// of its own), faults and calls as the median of what sqlite3, python3, perl and jq had more than the model of their heap. A program that has libstdc++
-/// anyway needs fewer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Footprint {
-    /// Private pages: data, relocations, static memory.
-    pub private: Bytes,
-    /// Resident pages of files.
-    pub file: Bytes,
-    /// Minor faults.
-    pub faults: u64,
-    /// Calls of `mmap` by the dynamic loader.
-    pub mmaps: u64,
-}
-
-impl Footprint {
-    /// Nothing: it comes with libc, or is hypothetical.
-    pub const NONE: Footprint = Footprint { private: Bytes(0), file: Bytes(0), faults: 0, mmaps: 0 };
 }
 
 /// A setting of a model.

@@ -5,6 +5,7 @@
 
 use super::carried::Carried;
 use super::held::Held;
+use super::libraries::Libraries;
 use super::outcome::{Outcome, Readings, Source};
 use super::placements::{Comparison, Placed, call_of};
 use super::policy::Policy;
@@ -68,14 +69,14 @@ impl Run {
         })
     }
 
-    /// In a process that has a library of this footprint, which the policy's own takes the place of.
+    /// In a process with these libraries, to which the policy's own comes.
     #[must_use]
-    pub fn in_place_of(mut self, loaded: Footprint) -> Run {
-        let difference = |part: fn(&Footprint) -> u64| part(&self.library) as i64 - part(&loaded) as i64;
-        self.carried.pages += difference(|library| library.private.pages_up().0 + library.file.pages_up().0);
-        self.carried.files += difference(|library| library.file.pages_up().0);
-        self.carried.faults += difference(|library| library.faults);
-        self.carried.calls.add(Syscall::Mmap, difference(|library| library.mmaps));
+    pub fn beside(mut self, libraries: &Libraries) -> Run {
+        let added = libraries.added_by(&self.library);
+        self.carried.pages += added.pages;
+        self.carried.files += added.files;
+        self.carried.faults += added.faults;
+        self.carried.calls.add(Syscall::Mmap, added.mmaps);
         self
     }
 

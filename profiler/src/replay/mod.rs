@@ -8,6 +8,7 @@
 //! outcome    what a policy did          fidelity   one outcome against another
 //! placements whether blocks lie where they lay
 //! ran        the allocator that really ran, as a policy
+//! libraries  what loading an allocator adds to the recorded process
 //! ```
 
 pub mod carried;
@@ -15,6 +16,7 @@ pub mod claims;
 pub mod engine;
 pub mod fidelity;
 mod held;
+pub mod libraries;
 pub mod outcome;
 pub mod placements;
 pub mod policy;
@@ -23,6 +25,7 @@ pub mod recorded;
 
 pub use carried::Carried;
 pub use engine::Run;
+pub use libraries::Libraries;
 pub use outcome::{Outcome, Source};
 pub use placements::{Placed, Placements};
 pub use policy::Policy;

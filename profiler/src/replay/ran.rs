@@ -1,5 +1,6 @@
 //! The allocator that really ran, as a policy: what a recording tells of it, and what that makes of the policies that were asked for.
 
+use super::libraries::Libraries;
 use super::policy::{Policy, understood};
 use crate::error::Result;
 use crate::model::{Footprint, ModelSpec, REGISTRY};
@@ -16,6 +17,8 @@ pub struct Ran {
     pub environment: BTreeMap<String, String>,
     /// Processors of the machine that were online.
     pub cpus: Option<u32>,
+    /// The files whose code it had mapped; empty where that is not known.
+    pub files: Vec<String>,
 }
 
 /// The policies of a study, in their order.
@@ -25,8 +28,8 @@ pub struct LineUp {
     pub policies: Vec<Policy>,
     /// Whether the first of them is the allocator that really ran.
     pub checked: bool,
-    /// What the library of the allocator that ran takes of the process already.
-    pub loaded: Footprint,
+    /// What the process has that a library needs, and that of the allocator that ran.
+    pub libraries: Libraries,
     /// What a person should know, in full sentences.
     pub remarks: Vec<String>,
 }
@@ -47,7 +50,7 @@ impl Ran {
             self.complete(policy, &mut remarks);
         }
         let Some(spec) = self.allocator.as_ref().and_then(|name| known.iter().find(|spec| spec.id == name)) else {
-            return Ok(LineUp { policies: asked, checked: false, loaded: Footprint::NONE, remarks });
+            return Ok(LineUp { policies: asked, checked: false, libraries: Libraries::new(&self.files, Footprint::NONE), remarks });
         };
         let mut model = Policy::among(&self.spec_of(spec, &mut remarks), known)?;
         self.complete(&mut model, &mut remarks);
@@ -55,7 +58,7 @@ impl Ran {
             model = asked.remove(place);
         }
         asked.insert(0, model);
-        Ok(LineUp { policies: asked, checked: true, loaded: spec.library, remarks })
+        Ok(LineUp { policies: asked, checked: true, libraries: Libraries::new(&self.files, spec.library), remarks })
     }
 
     /// A policy without a version means that of the recorded program; every policy runs on the recorded machine.
@@ -127,7 +130,7 @@ mod tests {
 
     fn ran(version: &str, environment: &[(&str, &str)]) -> Ran {
         let allocator = Some("sample".to_owned());
-        Ran { allocator, versions: pairs(&[("sample", version)]), environment: pairs(environment), cpus: Some(6) }
+        Ran { allocator, versions: pairs(&[("sample", version)]), environment: pairs(environment), cpus: Some(6), files: Vec::new() }
     }
 
     fn lined_up(ran: &Ran, asked: &[&str]) -> (Vec<String>, LineUp) {

@@ -156,6 +156,8 @@ pub struct Process {
     pub ended_ns: Option<u64>,
     /// How, in words: `exit 0`, `killed by signal 9`, `execve`.
     pub ending: Option<String>,
+    /// Paths of the files whose code it had mapped at any time; empty where they were not noted (before format 1.3).
+    pub files: Vec<String>,
     /// The allocators in it.
     pub allocators: Vec<AllocatorFound>,
     /// The kernel's own total, where it was told.

@@ -9,13 +9,13 @@ use crate::command;
 
 const HEADING: &str = "## What if: another allocator, by its model and by its real library
 
-Each program is recorded under glibc, the recording is given to `heapcast measure --policy jemalloc --policy mimalloc --policy tcmalloc`, which drives the
-models and the real libraries with the same requests and touches, and then the program is really run and recorded with `LD_PRELOAD` of each library, twice.
+Each program is recorded under glibc, the recording is given to `heapcast measure --paced` with the policies jemalloc, mimalloc and tcmalloc, which drives
+the models and the real libraries with the same requests and touches in the recorded time, and then the program is really run and recorded with `LD_PRELOAD` of each library, twice.
 Under glibc, libc itself is preloaded, from a path as long as the others: so the environment takes the same room, and redis-server, which
 is linked with jemalloc here, runs on glibc as well. Each program ran once before, so that its files are in the page cache: faults that read
 files from the disk are major ones, which later runs have as minor ones. Errors are relative to
-the first real run; *again* is the second. Time-averaged RSS is not compared here. Real runs are recorded ones, so that what a library does by the clock has
-the time of a program that probes slow down; models have the program's own.
+the first real run; *again* is the second. Real runs are recorded ones, so that what a library does by the clock has the time of a program that probes slow
+down; models have the program's own.
 
 Where an error is beyond the goal of the median, the last column says why, for the model (m) and the library (l):
 
@@ -29,11 +29,23 @@ Where an error is beyond the goal of the median, the last column says why, for t
 - *asked otherwise*: the program made over 1 % more or fewer requests. redis-server lets a string grow into all that `malloc_usable_size` says, which
   is less under glibc: it calls realloc several times as often there.
 - *not the heap*: the model and the library are off to the same side, and the model of the real run's own recording is not. What is left are pages
-  outside the heap: how many pages of libstdc++, libm and libgcc_s, which jemalloc and tcmalloc need, are new to a program depends on what it has of
-  them anyway, and one value is taken for all programs.
+  outside the heap, such as those of libc that the library uses and the program has not used before.
+- *other speed* (time-averaged RSS alone): on the clock of the recording under glibc the goal is met.
 
 | program | library | peak RSS glibc | really | again | model | library | minor faults glibc | really | again | model | library | missed because |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
+";
+
+const SECOND: &str = "### Time-averaged RSS
+
+The mean of the RSS, weighted by time, over the whole run. How long a program takes for its phases depends on the allocator's speed, on what recording
+costs each call and on what else the machine does: none of the three is predicted, and a run of which half the time goes by after the peak has another
+mean than one of which a third does. So each mean stands here twice: each run's on its own clock, and then all on one clock, that of the recording under glibc:
+the RSS of a real run, averaged from each request for memory to the next, is weighted by the time that passed between the same two requests in that
+recording (`profiler/examples/on_clock.rs`). Where the real run made more requests or fewer, those of the same share are taken as the same.
+
+| program | library | mean RSS glibc | really | again | model | library | on one clock: really | again | model | library | missed because |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
 /// Policies, and the files of their libraries.
@@ -41,19 +53,33 @@ const LIBRARIES: [(&str, &str); 3] =
     [("jemalloc", "libjemalloc.so.2"), ("mimalloc", "libmimalloc.so.2"), ("tcmalloc", "libtcmalloc_minimal.so.4")];
 const LIBC: &str = "libc.so.6";
 
-/// A column of `summary.csv`, how it is shown, and the goals: relative errors, the median's and the worst.
+/// A column of `summary.csv`, how it is shown, and the goals: relative errors, the median's and the worst, where there is one.
 struct Goal {
     column: &'static str,
     title: &'static str,
     show: fn(u64) -> String,
     median: f64,
-    worst: f64,
+    worst: Option<f64>,
+    /// Compared on the clock of the recording.
+    on_one_clock: bool,
 }
 
-const GOALS: [Goal; 2] = [
-    Goal { column: "peak_rss_bytes", title: "peak RSS", show: mib, median: 0.02, worst: 0.06 },
-    Goal { column: "minor_faults", title: "minor faults", show: |count| count.to_string(), median: 0.03, worst: 0.10 },
+const GOALS: [Goal; 4] = [
+    Goal { column: "peak_rss_bytes", title: "peak RSS", show: mib, median: 0.02, worst: Some(0.06), on_one_clock: false },
+    Goal {
+        column: "minor_faults",
+        title: "minor faults",
+        show: |count| count.to_string(),
+        median: 0.03,
+        worst: Some(0.10),
+        on_one_clock: false,
+    },
+    Goal { column: MEAN, title: "mean RSS", show: mib, median: 0.04, worst: None, on_one_clock: false },
+    Goal { column: MEAN, title: "mean RSS on one clock", show: mib, median: 0.04, worst: None, on_one_clock: true },
 ];
+const MEAN: &str = "mean_rss_bytes";
+/// How many of the goals the first table shows; the second shows the others.
+const FIRST: usize = 2;
 
 /// A program under one library: what was predicted from the recording under glibc, and two runs of what it really did.
 struct Row<'a> {
@@ -61,62 +87,74 @@ struct Row<'a> {
     policy: &'static str,
     predicted: &'a Report,
     real: [Report; 2],
+    /// The mean RSS of these runs on the clock of the recording.
+    on_one_clock: [u64; 2],
 }
 
 /// Relative to the first real run: the second one, the model and the library.
 #[derive(Clone, Copy)]
 struct Errors([f64; 3]);
 
-/// The table, and the medians under it.
+/// The tables, and the medians under them.
 pub(super) fn table(lab: &Lab) -> Result<String, String> {
-    let mut text = HEADING.to_owned();
-    let mut errors = [Vec::new(), Vec::new()];
+    let mut lines = [String::new(), String::new()];
+    let mut errors = GOALS.map(|_| Vec::new());
     for subject in subjects::of_the_libraries(&lab.folder)? {
-        text += &rows(lab, &subject, &mut errors)?;
+        rows(lab, &subject, &mut lines, &mut errors)?;
     }
-    text += "\n| | error of | median | goal | worst | goal |\n|---|---|---|---|---|---|\n";
-    for (goal, errors) in GOALS.iter().zip(&errors) {
-        text += &summary(goal, errors);
-    }
-    Ok(text)
+    let summaries: String = GOALS.iter().zip(&errors).map(|(goal, errors)| summary(goal, errors)).collect();
+    let [first, second] = lines;
+    Ok(format!("{HEADING}{first}\n{SECOND}{second}\n| | error of | median | goal | worst | goal |\n|---|---|---|---|---|---|\n{summaries}"))
 }
 
-fn rows(lab: &Lab, subject: &Subject, errors: &mut [Vec<Errors>; 2]) -> Result<String, String> {
+fn rows(lab: &Lab, subject: &Subject, lines: &mut [String; 2], errors: &mut [Vec<Errors>; GOALS.len()]) -> Result<(), String> {
     let policies = LIBRARIES.map(|(policy, _)| policy.to_owned());
     let plain = preloaded(subject, LIBC)?;
     // The first run brings files into the page cache.
     lab.record(&plain, "libc", &[])?;
-    let predicted = lab.measure(&plain, &lab.record(&plain, "libc", &[])?, &policies)?;
-    let mut text = String::new();
+    let trace = lab.record(&plain, "libc", &[])?;
+    let predicted = lab.measure(&plain, &trace, &policies)?;
     for (policy, file) in LIBRARIES {
         let subject = preloaded(subject, file)?;
-        let once = || lab.replay(&subject, &lab.record(&subject, policy, &[])?, &[]);
-        let row = Row { program: subject.name, policy, predicted: &predicted, real: [once()?, once()?] };
-        text += &row.line(errors)?;
+        let once = || {
+            let real = lab.record(&subject, policy, &[])?;
+            let report = lab.replay(&subject, &real, &[])?;
+            let mean = lab.mean_on_clock((&trace, &predicted), (&real, &report))?;
+            Ok::<_, String>((report, mean))
+        };
+        let [one, other] = [once()?, once()?];
+        let (real, on_one_clock) = ([one.0, other.0], [one.1, other.1]);
+        let row = Row { program: subject.name, policy, predicted: &predicted, real, on_one_clock };
+        let found: Vec<Errors> = GOALS.iter().map(|goal| row.errors(goal)).collect::<Result<_, _>>()?;
+        let (first, second) = GOALS.split_at(FIRST);
+        lines[0] += &row.line(first)?;
+        lines[1] += &row.line(second)?;
+        errors.iter_mut().zip(found).for_each(|(errors, found)| errors.push(found));
     }
-    Ok(text)
+    Ok(())
 }
 
 impl Row<'_> {
-    fn line(&self, errors: &mut [Vec<Errors>; 2]) -> Result<String, String> {
+    fn line(&self, goals: &[Goal]) -> Result<String, String> {
         let mut cells = format!("| {} | {} ", self.program, self.policy);
         let mut reasons = Vec::new();
-        for (goal, errors) in GOALS.iter().zip(errors) {
+        for goal in goals {
             let found = self.errors(goal)?;
-            let (before, truth) = (self.predicted.cell("measured", goal.column)?, self.truth(goal)?);
-            cells += &format!("| {} | {} | {} ", (goal.show)(before), (goal.show)(truth), found.0.map(percent).join(" | "));
+            if !goal.on_one_clock {
+                cells += &format!("| {} ", (goal.show)(self.predicted.cell("measured", goal.column)?));
+            }
+            cells += &format!("| {} | {} ", (goal.show)(self.truth(goal)?), found.0.map(percent).join(" | "));
             reasons.extend(self.reasons(goal, found)?);
-            errors.push(found);
         }
         Ok(format!("{cells}| {} |\n", reasons.join(", ")))
     }
 
     fn truth(&self, goal: &Goal) -> Result<u64, String> {
-        self.real[0].cell("measured", goal.column)
+        if goal.on_one_clock { Ok(self.on_one_clock[0]) } else { self.real[0].cell("measured", goal.column) }
     }
 
     fn errors(&self, goal: &Goal) -> Result<Errors, String> {
-        let again = self.real[1].cell("measured", goal.column)?;
+        let again = if goal.on_one_clock { self.on_one_clock[1] } else { self.real[1].cell("measured", goal.column)? };
         let model = self.predicted.cell(self.policy, goal.column)?;
         let library = self.predicted.cell(&by_library(self.policy), goal.column)?;
         let truth = self.truth(goal)?;
@@ -124,19 +162,33 @@ impl Row<'_> {
     }
 
     /// Why the model's and the library's value miss a goal.
-    fn reasons(&self, goal: &Goal, Errors([again, model, library]): Errors) -> Result<Vec<String>, String> {
+    fn reasons(&self, goal: &Goal, found: Errors) -> Result<Vec<String>, String> {
+        let why = self.causes(goal, found)?;
+        let Errors([_, model, library]) = found;
+        let reason = |(mark, error, of_model): (&str, f64, bool)| {
+            (error.abs() > goal.median).then(|| format!("{} ({mark}): {}", goal.title, why[usize::from(!of_model)]))
+        };
+        Ok([("m", model, true), ("l", library, false)].into_iter().filter_map(reason).collect())
+    }
+
+    /// What would explain a miss of the model's value, and of the library's.
+    fn causes(&self, goal: &Goal, Errors([again, model, library]): Errors) -> Result<[&'static str; 2], String> {
         let missed = |error: f64| error.abs() > goal.median;
-        let (real, truth) = (&self.real[0], self.truth(goal)?);
-        let own = error(real.cell(real.ran()?, goal.column)?, truth);
-        let recorded = error(real.cell("recorded", goal.column)?, truth);
+        let real = &self.real[0];
+        let of_real = |policy: &str| Ok::<_, String>(error(real.cell(policy, goal.column)?, real.cell("measured", goal.column)?));
+        let (own, recorded) = (of_real(real.ran()?)?, of_real("recorded")?);
         let apart = (model - library).abs() > goal.median / 2.0;
-        let why = |of_model: bool| {
-            if missed(again) {
+        let truth = self.truth(goal)?;
+        let one_clock = if goal.column == MEAN { Some(self.errors(&GOALS[GOALS.len() - 1])?.0) } else { None };
+        let why = |which: usize| {
+            if !goal.on_one_clock && one_clock.is_some_and(|errors| !missed(errors[which + 1])) {
+                "other speed"
+            } else if missed(again) {
                 "runs differ"
             } else if missed(own) && !missed(recorded) {
                 "by the clock"
             } else if apart && !(missed(model) && missed(library)) {
-                if of_model { "model" } else { "library" }
+                ["model", "library"][which]
             } else if error(requests(real), requests(self.predicted)).abs() > 0.01 {
                 "asked otherwise"
             } else {
@@ -149,8 +201,7 @@ impl Row<'_> {
                 }
             }
         };
-        let reason = |(mark, error, of_model)| missed(error).then(|| format!("{} ({mark}): {}", goal.title, why(of_model)));
-        Ok([("m", model, true), ("l", library, false)].into_iter().filter_map(reason).collect())
+        Ok([why(0), why(1)])
     }
 }
 
@@ -165,7 +216,8 @@ fn summary(goal: &Goal, errors: &[Errors]) -> String {
         let mut sizes: Vec<f64> = errors.iter().map(|Errors(found)| found[which].abs()).collect();
         sizes.sort_by(f64::total_cmp);
         let (median, worst) = (sizes[sizes.len() / 2], sizes[sizes.len() - 1]);
-        let cells = [median, goal.median, worst, goal.worst].map(|share| format!("{:.2} %", share * 100.0)).join(" | ");
+        let shown = |share: f64| format!("{:.2} %", share * 100.0);
+        let cells = [shown(median), shown(goal.median), shown(worst), goal.worst.map_or(String::new(), shown)].join(" | ");
         format!("| {} | {name} | {cells} |\n", goal.title)
     };
     ["a second run", "model", "library"].into_iter().enumerate().map(line).collect()

@@ -28,7 +28,7 @@ pub(super) struct Report {
 impl Lab {
     /// With a heapcast that was built just now.
     pub(super) fn new() -> Result<Lab, String> {
-        command::run(&mut command::cargo("build --release --locked -p profiler"))?;
+        command::run(&mut command::cargo("build --release --locked -p profiler --bins --example on_clock"))?;
         let folder = command::root().join("target/accuracy");
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Lab { folder })
@@ -61,22 +61,31 @@ impl Lab {
 
     /// Replays what was recorded of a subject against policies, beside the allocator that really ran.
     pub(super) fn replay(&self, subject: &Subject, trace: &Path, policies: &[String]) -> Result<Report, String> {
-        let recorded = "recorded".to_owned();
-        let policies: Vec<&String> = std::iter::once(&recorded).chain(policies).collect();
-        report("replay", subject, trace, &policies)
+        let policies = std::iter::once("recorded").chain(policies.iter().map(String::as_str));
+        report("replay", subject, trace, &policies.flat_map(|policy| ["--policy", policy]).collect::<Vec<_>>())
     }
 
-    /// Runs what was recorded of a subject through the real libraries, beside their models.
+    /// Runs what was recorded of a subject through the real libraries in the recorded time, beside their models.
     pub(super) fn measure(&self, subject: &Subject, trace: &Path, policies: &[String]) -> Result<Report, String> {
-        report("measure", subject, trace, &policies.iter().collect::<Vec<_>>())
+        let words: Vec<&str> = policies.iter().flat_map(|policy| ["--policy", policy]).chain(["--paced"]).collect();
+        report("measure", subject, trace, &words)
+    }
+
+    /// The time-averaged RSS that the kernel counted in one recording, on the clock of another; with what was read from each.
+    pub(super) fn mean_on_clock(&self, clock: (&Path, &Report), real: (&Path, &Report)) -> Result<u64, String> {
+        let process = |report: &Report| Ok::<_, String>(report.process()?.to_string());
+        let mut command = Command::new(command::root().join("target/release/examples/on_clock"));
+        command.arg(clock.0).arg(process(clock.1)?).arg(real.0).arg(process(real.1)?);
+        let output = command.output().map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.trim().parse().map_err(|_| format!("on_clock: {}", String::from_utf8_lossy(&output.stderr)))
     }
 }
 
-fn report(verb: &str, subject: &Subject, trace: &Path, policies: &[&String]) -> Result<Report, String> {
+fn report(verb: &str, subject: &Subject, trace: &Path, options: &[&str]) -> Result<Report, String> {
     let out = trace.with_extension("report");
     let mut command = Command::new(Lab::heapcast());
-    command.args([verb, "--quiet", "--force"]).arg(trace).arg("-o").arg(&out);
-    command.args(policies.iter().flat_map(|policy| ["--policy", policy]));
+    command.args([verb, "--quiet", "--force"]).arg(trace).arg("-o").arg(&out).args(options);
     command.args(subject.process.iter().flat_map(|process| ["--process", process])).stdout(Stdio::null());
     command::run(&mut command).map_err(|error| format!("{}: {error}", subject.name))?;
     Report::read(&out)
@@ -126,6 +135,13 @@ impl Report {
     /// What was recorded, what was replayed, and their relative difference.
     pub(super) fn fidelity(&self, metric: &str) -> [Option<f64>; 3] {
         self.fidelity.get(metric).copied().unwrap_or_default()
+    }
+
+    /// The number of the process that was looked at.
+    fn process(&self) -> Result<u64, String> {
+        let rows = self.study["recording"]["processes"].as_array().into_iter().flatten();
+        let number = rows.filter(|row| row["selected"] == true).find_map(|row| row["id"].as_u64());
+        number.ok_or_else(|| "the study does not name its process".to_owned())
     }
 
     /// The row of the allocator that really ran.

@@ -2,8 +2,7 @@
 //!
 //! Every key is the real name. Of `tcache_max` and `lg_tcache_max` the one that stands later wins for real; here it is `lg_tcache_max`.
 
-use crate::model::{Footprint, Knob, ModelSpec, Tunable, Unit};
-use crate::units::Bytes;
+use crate::model::{CXX, Cost, Footprint, Knob, ModelSpec, Tunable, Unit};
 
 /// `MALLOC_CONF` with a name in it.
 macro_rules! conf {
@@ -48,7 +47,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
         count(conf!("zero"), 0, (0, 1), "1: clear new blocks"),
         count(conf!("junk"), 0, (0, 3), "fill blocks with junk: 1 (alloc): new ones, 2 (free): freed ones, 3 (true): both"),
     ],
-    library: Footprint { private: Bytes(180 << 10), file: Bytes(1568 << 10), faults: 98, mmaps: 17 },
+    library: Footprint { own: Cost::new(116, 664, 13, 7), needs: &CXX },
     knob_value,
     build: super::build,
 };

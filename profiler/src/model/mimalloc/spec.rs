@@ -1,7 +1,6 @@
 //! What can be set, and how it is set for real.
 
-use crate::model::{Footprint, Knob, ModelSpec, Tunable, Unit};
-use crate::units::Bytes;
+use crate::model::{Cost, Footprint, Knob, ModelSpec, Tunable, Unit};
 
 pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
     id: "mimalloc",
@@ -83,7 +82,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
             ..switch(8)
         },
     ],
-    library: Footprint { private: Bytes(32 << 10), file: Bytes(184 << 10), faults: 26, mmaps: 5 },
+    library: Footprint { own: Cost::new(32, 184, 26, 5), needs: &[] },
     knob_value,
     build: super::build,
 };

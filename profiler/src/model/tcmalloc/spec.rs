@@ -1,7 +1,6 @@
 //! What can be set, and how it is set for real.
 
-use crate::model::{Footprint, Knob, ModelSpec, Tunable, Unit};
-use crate::units::Bytes;
+use crate::model::{CXX, Cost, Footprint, Knob, ModelSpec, Tunable, Unit};
 
 pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
     id: "tcmalloc",
@@ -64,7 +63,7 @@ pub(in crate::model) static SPEC: ModelSpec = ModelSpec {
             ..count(0, 0, 1 << 30)
         },
     ],
-    library: Footprint { private: Bytes(1776 << 10), file: Bytes(1244 << 10), faults: 486, mmaps: 16 },
+    library: Footprint { own: Cost::new(1712, 340, 401, 6), needs: &CXX },
     knob_value,
     build: super::build,
 };
