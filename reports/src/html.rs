@@ -8,6 +8,7 @@ mod memory;
 mod pins;
 mod summary;
 mod threads;
+mod trust;
 
 use askama::Template;
 
@@ -36,6 +37,7 @@ struct Page<'a> {
     subtitle: String,
     check: Check,
     explanation: &'a [String],
+    trust: trust::Trust,
     losses: Option<String>,
     notes: &'a [String],
     answer: Answer,
@@ -242,6 +244,7 @@ impl<'a> Page<'a> {
             subtitle: subtitle(study),
             check: Check::of(&check),
             explanation: &study.explanation,
+            trust: trust::Trust::of(study),
             losses: reading::losses(study),
             notes: &recording.notes,
             answer: Answer::of(study),
