@@ -17,7 +17,7 @@ use aya_ebpf::{
     maps::Array,
     programs::{ProbeContext, RetProbeContext},
 };
-use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, align_flags, array_size, place};
+use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, TID_BITS, align_flags, array_size, place};
 
 use crate::{emit, stack, task};
 
@@ -25,10 +25,15 @@ use crate::{emit, stack, task};
 #[unsafe(no_mangle)]
 static THREAD_SLOTS: Global<u32> = Global::new(DEFAULT_THREAD_SLOTS);
 
+/// The window that is open.
+#[map]
+static WINDOW: Array<u32> = Array::with_max_entries(1, 0);
+
 /// A call of the malloc family whose return is awaited; `kind` is zero when there is none.
 #[repr(C)]
 struct Pending {
-    tid: u32,
+    /// See [`caller`].
+    caller: u32,
     kind: u8,
     /// Jumps from this call to other probed functions whose returns are still to come.
     jumps: u8,
@@ -53,12 +58,36 @@ pub(crate) fn slot_of(tid: u32) -> u32 {
     tid.checked_rem(THREAD_SLOTS.load()).unwrap_or(0)
 }
 
+/// The current thread, and above its id the window that is open; `None` where none is. A call that began in another window is of no account: its
+/// return may have passed unseen.
+#[inline(always)]
+fn caller() -> Option<u32> {
+    match unsafe { WINDOW.get_ptr(0)?.read_volatile() } {
+        0 => None,
+        window => Some(window << TID_BITS | emit::current_tid()),
+    }
+}
+
+/// The thread id of a caller.
+#[inline(always)]
+fn tid_of(caller: u32) -> u32 {
+    caller & ((1 << TID_BITS) - 1)
+}
+
+impl Pending {
+    /// Is the caller inside this call?
+    #[inline(always)]
+    fn awaits(&self, caller: u32) -> bool {
+        self.kind != 0 && self.caller == caller
+    }
+}
+
 /// Is the current thread inside a call of the malloc family (other than `free`)?
 #[inline(always)]
 pub(crate) fn in_call() -> bool {
-    let tid = emit::current_tid();
-    match PENDING.get_ptr(slot_of(tid)) {
-        Some(slot) => unsafe { (*slot).tid == tid && (*slot).kind != 0 },
+    let Some(caller) = caller() else { return false };
+    match PENDING.get_ptr(slot_of(tid_of(caller))) {
+        Some(slot) => unsafe { (*slot).awaits(caller) },
         None => false,
     }
 }
@@ -68,7 +97,7 @@ pub(crate) fn in_call() -> bool {
 pub(crate) fn forget(tid: u32) {
     if let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) {
         unsafe {
-            if (*slot).tid == tid {
+            if tid_of((*slot).caller) == tid {
                 (*slot).kind = 0;
                 (*slot).jumps = 0;
             }
@@ -88,13 +117,13 @@ fn make_room() {
 /// Entry of every function of the family but `free`; the cookie says which one it is.
 #[uprobe]
 fn heap_enter(ctx: ProbeContext) {
+    let Some(caller) = caller() else { return };
     make_room();
-    let tid = emit::current_tid();
-    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
+    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid_of(caller))) else { return };
     let sp = unsafe { (*ctx.regs).rsp };
     let outer = unsafe { &mut *slot };
     // Another thread's call in the slot is lost, too: that is counted when it returns.
-    if outer.kind != 0 && outer.tid == tid {
+    if outer.awaits(caller) {
         if sp > outer.sp {
             emit::count_unpaired();
         } else {
@@ -103,7 +132,7 @@ fn heap_enter(ctx: ProbeContext) {
         }
     }
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
-    if let Some(pending) = arguments(&ctx, cookie, tid, sp) {
+    if let Some(pending) = arguments(&ctx, cookie, caller, sp) {
         unsafe { slot.write(pending) }
     }
 }
@@ -111,13 +140,13 @@ fn heap_enter(ctx: ProbeContext) {
 /// Return of every function of the family but `free`.
 #[uretprobe]
 fn heap_return(ctx: RetProbeContext) {
-    let tid = emit::current_tid();
-    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
+    let Some(caller) = caller() else { return };
+    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid_of(caller))) else { return };
     let call = unsafe { &mut *slot };
     // The return has popped the return address.
     let same_depth = unsafe { (*ctx.regs).rsp } == call.sp + 8;
-    if call.tid != tid || call.kind == 0 {
-        return unmatched(call, call.tid == tid && same_depth);
+    if !call.awaits(caller) {
+        return unmatched(call, call.caller == caller && same_depth);
     }
     if !same_depth {
         return;
@@ -147,11 +176,11 @@ fn unmatched(call: &mut Pending, same_depth: bool) {
 /// Entry of `free`. It needs no return: from its entry on, the program has no claim to the memory.
 #[uprobe]
 fn heap_free(ctx: ProbeContext) {
+    let Some(caller) = caller() else { return };
     make_room();
-    let tid = emit::current_tid();
-    if let Some(slot) = PENDING.get_ptr(slot_of(tid)) {
+    if let Some(slot) = PENDING.get_ptr(slot_of(tid_of(caller))) {
         let outer = unsafe { &*slot };
-        if outer.kind != 0 && outer.tid == tid && unsafe { (*ctx.regs).rsp } <= outer.sp {
+        if outer.awaits(caller) && unsafe { (*ctx.regs).rsp } <= outer.sp {
             return emit::count_nested();
         }
     }
@@ -161,7 +190,7 @@ fn heap_free(ctx: ProbeContext) {
 
 /// Reads the arguments of the call that begins; `None` when the cookie names no call.
 #[inline(always)]
-fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pending> {
+fn arguments(ctx: &ProbeContext, cookie: Cookie, caller: u32, sp: u64) -> Option<Pending> {
     let kind = Kind::from_u8(cookie.kind())?;
     let first = argument(ctx, cookie, 0);
     let second = argument(ctx, cookie, 1);
@@ -174,7 +203,7 @@ fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pe
         _ => (first, 0, 0),
     };
     let origin = if matches!(kind, Kind::Mallopt | Kind::Trim) { 0 } else { stack::origin(ctx) };
-    Some(Pending { tid, kind: kind as u8, jumps: 0, flags: align_flags(align), sp, size, pointer, origin })
+    Some(Pending { caller, kind: kind as u8, jumps: 0, flags: align_flags(align), sp, size, pointer, origin })
 }
 
 /// `posix_memalign` returns an error number and stores the address.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     Global,
-    helpers::bpf_send_signal_thread,
+    helpers::{bpf_get_current_comm, bpf_send_signal_thread, generated::bpf_get_current_ancestor_cgroup_id},
     macros::{map, tracepoint},
     maps::Array,
     programs::TracePointContext,
@@ -11,9 +11,12 @@ use profiler_ebpf::{DEFAULT_PID_LIMIT, Kind, Stop, offset, place, target};
 
 use crate::{emit, heap};
 
-/// One: stop processes that need probes before they go on. Zero: never stop anything.
+/// For what processes stop: the bits of [`Stop`].
 #[unsafe(no_mangle)]
 static STOP: Global<u32> = Global::new(0);
+/// Processes of this control group are recorded from their next program on; 0: of none.
+#[unsafe(no_mangle)]
+static CGROUP: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static SYS_EXIT_RET: Global<u32> = Global::new(offset::SYS_EXIT_RET);
 #[unsafe(no_mangle)]
@@ -21,11 +24,17 @@ static NEWTASK_PID: Global<u32> = Global::new(offset::NEWTASK_PID);
 #[unsafe(no_mangle)]
 static NEWTASK_FLAGS: Global<u32> = Global::new(offset::NEWTASK_FLAGS);
 #[unsafe(no_mangle)]
+static RENAME_PID: Global<u32> = Global::new(offset::RENAME_PID);
+#[unsafe(no_mangle)]
+static RENAME_OLD: Global<u32> = Global::new(offset::RENAME_OLD);
+#[unsafe(no_mangle)]
 static EXEC_OLD_PID: Global<u32> = Global::new(offset::EXEC_OLD_PID);
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x10000;
 const SIGSTOP: u32 = 19;
+/// Levels of control groups that are looked at, from the root down.
+const CGROUP_LEVELS: i32 = 12;
 
 /// State of each process by its id, see [`target`].
 #[map]
@@ -64,7 +73,7 @@ pub(crate) fn syscall_result(ctx: &TracePointContext) -> Result<u64, i32> {
 /// And it goes only if the record has a place: nobody would continue a process that stopped unheard.
 #[inline(always)]
 pub(crate) fn stop(reason: Stop) {
-    if STOP.load() != 0 {
+    if STOP.load() & reason.bit() != 0 {
         let place = place(emit::current_pid().into(), reason as u16);
         emit::announce(Kind::Stopped, place, || unsafe { bpf_send_signal_thread(SIGSTOP) } == 0);
     }
@@ -85,7 +94,7 @@ fn task_newtask(ctx: TracePointContext) {
     }
     if new_process {
         // A child that shares the memory (vfork) has its parent's probes already.
-        let probes_missing = STOP.load() != 0 && flags & CLONE_VM == 0;
+        let probes_missing = STOP.load() & Stop::Child.bit() != 0 && flags & CLONE_VM == 0;
         set_state(child, if probes_missing { target::NEWBORN } else { target::RECORDED });
     }
     emit::short(Kind::Clone, place(child.into(), 0), flags & 0xffff_ffff);
@@ -116,7 +125,10 @@ fn newborn() {
 #[tracepoint]
 fn sched_process_exec(ctx: TracePointContext) {
     if !recorded() {
-        return;
+        if !is_member() {
+            return;
+        }
+        set_state(emit::current_pid(), target::RECORDED);
     }
     let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(EXEC_OLD_PID.load() as usize) }) else { return };
     heap::forget(old_tid);
@@ -125,10 +137,47 @@ fn sched_process_exec(ctx: TracePointContext) {
     stop(Stop::Exec);
 }
 
+/// Is the current process in the control group that is recorded, or in one below it?
+#[inline(always)]
+fn is_member() -> bool {
+    let group = CGROUP.load();
+    let mut level = 0;
+    // The level of the group is not known: within a namespace its path begins somewhere below the root.
+    while group != 0 && level < CGROUP_LEVELS {
+        if unsafe { bpf_get_current_ancestor_cgroup_id(level) } == group {
+            return true;
+        }
+        level += 1;
+    }
+    false
+}
+
+/// A thread gets another name, from itself or from another thread of its process. A new program brings one, too: then the old one is still
+/// told under the old program.
+#[tracepoint]
+fn task_rename(ctx: TracePointContext) {
+    if !recorded() {
+        return;
+    }
+    let Ok(tid) = (unsafe { ctx.read_at::<u32>(RENAME_PID.load() as usize) }) else { return };
+    if let Ok(name) = unsafe { ctx.read_at::<[u8; 16]>(RENAME_OLD.load() as usize) } {
+        named(tid, &name);
+    }
+}
+
+#[inline(always)]
+fn named(tid: u32, name: &[u8; 16]) {
+    let [low, high] = unsafe { core::mem::transmute::<[u8; 16], [u64; 2]>(*name) };
+    emit::long(Kind::Name, place(tid.into(), 0), 0, [low, high, 0]);
+}
+
 /// A thread ends.
 #[tracepoint]
 fn sched_process_exit(_ctx: TracePointContext) {
     if recorded() {
+        if let Ok(name) = bpf_get_current_comm() {
+            named(emit::current_tid(), &name);
+        }
         heap::forget(emit::current_tid());
         emit::short(Kind::Exit, place(emit::current_pid().into(), 0), 0);
     }

@@ -240,7 +240,7 @@ pub struct CallSite {
 }
 
 /// What a thread asked for and freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThreadRow {
     /// The kernel's number for it.
     pub tid: u32,
@@ -258,6 +258,9 @@ pub struct ThreadRow {
     pub live_at_peak_bytes: u64,
     /// The same at the end.
     pub live_at_end_bytes: u64,
+    /// What it was called at last; empty where that is not known.
+    #[serde(default)]
+    pub name: String,
 }
 
 /// What turns the recorded program into one under this policy. All empty: it is what ran.

@@ -37,7 +37,7 @@ impl Session {
         }
     }
 
-    fn calls_missing(&mut self, pid: u32, error: &crate::error::Error) {
+    pub(super) fn calls_missing(&mut self, pid: u32, error: &crate::error::Error) {
         self.notes.push(format!("Calls of the malloc family in process {pid} are not all recorded: {error}."));
     }
 
@@ -155,6 +155,9 @@ impl Session {
             };
             self.processes.push(facts);
             self.changed = true;
+            if !image.forked && !image.attached {
+                self.tell_closed(image.id, image.pid, started);
+            }
         }
     }
 }

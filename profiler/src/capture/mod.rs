@@ -10,6 +10,7 @@
 //! - [`permission`]: what this machine allows; [`object`], [`fields`]: the kernel half, fitted to this kernel;
 //! - [`launch`]: a program that starts when everything is ready; [`attach`], [`detach`]: the probes;
 //! - [`decode`], [`tasks`], [`stacks`]: records into events, threads into address spaces, origins of calls into places in a tree; [`code`]: what lies there; [`facts`], [`notes`]: what is told beside the events;
+//! - [`members`]: several processes and control groups; `windows`: calls of the malloc family for a while, again and again;
 //! - `answer`: processes that wait for their probes; [`guard`]: lets them go on should the recorder die; [`parents`]: those who saw them wait.
 //!
 //! # Stops
@@ -52,6 +53,7 @@ pub mod fields;
 pub mod guard;
 mod interrupts;
 pub mod launch;
+pub mod members;
 pub mod notes;
 pub mod object;
 pub mod parents;
@@ -60,7 +62,8 @@ pub mod recording;
 pub mod session;
 pub mod stacks;
 pub mod tasks;
+mod windows;
 
 pub use object::Totals;
-pub use recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
+pub use recording::{Events, Limit, Limits, Options, Progress, Recorded, Sink, StoppedBy, Subject, Windows};
 pub use session::{check, record};

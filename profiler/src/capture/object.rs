@@ -22,8 +22,10 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// A new resident-set record for each change of so many bytes.
     pub rss_step_bytes: u64,
-    /// Whether children, new programs and new libraries stop until their probes are attached.
-    pub stop: bool,
+    /// For what processes stop themselves, the bits of [`wire::Stop`].
+    pub stops: u32,
+    /// Id of the control group of which processes are recorded from their next program on; 0: none.
+    pub cgroup: u64,
     /// Most frames of the stacks that are recorded; 0: immediate callers only.
     pub frames: u32,
 }
@@ -35,6 +37,7 @@ pub struct Object {
     /// Records.
     pub ring: RingBuf<MapData>,
     targets: Array<MapData, u32>,
+    window: Array<MapData, u32>,
     seeds: HashMap<MapData, u32, Resident>,
     counts: PerCpuArray<MapData, Counts>,
 }
@@ -86,12 +89,12 @@ impl Object {
         let pid_max = pid_max();
         let slots = pid_max.min(MOST_SLOTS);
         let offsets = super::fields::offsets();
-        let stop = u32::from(settings.stop);
         let mut loader = EbpfLoader::new();
         loader
             .btf(None)
             .override_global(wire::RSS_STEP, &settings.rss_step_bytes, true)
-            .override_global(wire::STOP, &stop, true)
+            .override_global(wire::STOP, &settings.stops, true)
+            .override_global(wire::CGROUP, &settings.cgroup, true)
             .override_global(wire::STACKS, &settings.frames, true)
             .override_global(wire::THREAD_SLOTS, &slots, true)
             .map_max_entries(wire::EVENTS, settings.ring_bytes)
@@ -108,6 +111,7 @@ impl Object {
         Ok(Object {
             ring: RingBuf::try_from(take(&mut ebpf, wire::EVENTS)?).context(Kind::Unsupported, wire::EVENTS)?,
             targets: Array::try_from(take(&mut ebpf, wire::TARGETS)?).context(Kind::Unsupported, wire::TARGETS)?,
+            window: Array::try_from(take(&mut ebpf, wire::WINDOW)?).context(Kind::Unsupported, wire::WINDOW)?,
             seeds: HashMap::try_from(take(&mut ebpf, wire::SEEDS)?).context(Kind::Unsupported, wire::SEEDS)?,
             counts: PerCpuArray::try_from(take(&mut ebpf, wire::COUNTS)?).context(Kind::Unsupported, wire::COUNTS)?,
             ebpf,
@@ -120,6 +124,14 @@ impl Object {
     /// `Failed` when the process id is beyond the kernel's limit at load time.
     pub fn set_target(&mut self, pid: u32, state: u32) -> Result<()> {
         self.targets.set(pid, state, 0).context(Kind::Failed, format!("cannot select process {pid}"))
+    }
+
+    /// Opens the window of this number, in which calls of the malloc family are recorded where they are probed; 0 closes it.
+    ///
+    /// # Errors
+    /// `Failed` when the kernel refuses, which it has no reason to.
+    pub fn set_window(&mut self, number: u32) -> Result<()> {
+        self.window.set(0, number, 0).context(Kind::Failed, "cannot open or close a window")
     }
 
     /// Tells the kernel half what a process holds that was running before it is selected, since it sees changes only.

@@ -8,6 +8,7 @@ mod diff;
 mod doctor;
 mod export;
 mod inspect;
+mod limits;
 mod manifest;
 mod measure;
 mod origins;

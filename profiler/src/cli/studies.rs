@@ -25,8 +25,7 @@ pub(super) fn open(path: &Path, specs: &[String], process: Option<&str>, talk: T
     match held(path)? {
         Held::Study(file) => read(&file),
         Held::Trace => {
-            let policies = replay::parsed(specs)?.into_iter().filter(|policy| !policy.is_recorded()).collect::<Vec<_>>();
-            replay::study(path, &policies, process, talk)
+            replay::study(path, &replay::parsed(specs)?.only_models(), process, talk)
         }
     }
 }
