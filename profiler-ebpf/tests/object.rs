@@ -34,7 +34,8 @@ fn every_program_is_there_and_no_other() {
     for name in wire::RAW_TRACEPOINTS {
         assert!(symbols(&format!("raw_tp/{name}")).contains_key(*name), "{name}");
     }
-    let copies = |name: &str, range: std::ops::Range<u32>| range.clone().map(move |n| format!("{name}_{}", n - range.start)).collect::<Vec<_>>();
+    let copies =
+        |name: &str, range: std::ops::Range<u32>| range.clone().map(move |n| format!("{name}_{}", n - range.start)).collect::<Vec<_>>();
     let mut heap = [copies(wire::HEAP_ENTER, wire::HEAP_ENTER_COPIES), copies(wire::HEAP_FREE, wire::HEAP_FREE_COPIES)].concat();
     heap.extend([wire::HEAP_ENTER, wire::HEAP_FREE].map(str::to_owned));
     heap.sort_unstable();

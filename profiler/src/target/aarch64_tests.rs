@@ -39,14 +39,15 @@ fn the_allocators_of_debian() {
 #[test]
 fn what_the_kernel_simulates_steps_and_refuses() {
     let emulated = [
-        "14000010", "94000010", "54000041", "b4000040", "35000040", "36000040", "b7f80040", "10000080", "f0000401", "d61f0200", "d63f0000", "d65f03c0",
+        "14000010", "94000010", "54000041", "b4000040", "35000040", "36000040", "b7f80040", "10000080", "f0000401", "d61f0200", "d63f0000",
+        "d65f03c0",
     ];
     // stp, mov, ldr, add, bti c, paciasp, dmb ish, a vector move
     let stepped = ["a9bc7bfd", "aa0003e3", "f9467021", "91001c01", "d503245f", "d503233f", "d5033bbf", "4ea01c00"];
     // svc, brk, mrs, msr, autiasp, wfi, ldr literal, ldrsw literal, prfm literal, ldxr, stlr, retaa, bc.eq, udf
     let refused = [
-        "d4000001", "d4200000", "d53bd042", "d51bd042", "d50323bf", "d503207f", "58000040", "98000040", "d8000040", "c85f7c20", "c89ffc20", "d65f0bff",
-        "54000050", "00000000",
+        "d4000001", "d4200000", "d53bd042", "d51bd042", "d50323bf", "d503207f", "58000040", "98000040", "d8000040", "c85f7c20", "c89ffc20",
+        "d65f0bff", "54000050", "00000000",
     ];
     let how = |word: &str, kernel| handling(u32::from_str_radix(word, 16).expect("a word"), &kernel);
     emulated.iter().for_each(|word| assert_eq!(how(word, OLD), Handling::Emulated, "{word}"));
@@ -146,7 +147,10 @@ fn a_branch_into_the_block_would_count_twice() {
 fn jumps_and_stubs() {
     assert_eq!(Aarch64::forwards_to(&code("17ffd653")), Some(0u64.wrapping_add_signed(-0xa6b4)));
     assert_eq!(Aarch64::forwards_to(&code("d503245f 14000004")), Some(20));
-    assert_eq!((Aarch64::forwards_to(&code("d61f0200")), Aarch64::forwards_to(&code("94000004")), Aarch64::forwards_to(&[])), (None, None, None));
+    assert_eq!(
+        (Aarch64::forwards_to(&code("d61f0200")), Aarch64::forwards_to(&code("94000004")), Aarch64::forwards_to(&[])),
+        (None, None, None)
+    );
     // The stub of mi_memalign in libmimalloc.so.2.0 (libmimalloc2.0 2.0.9+ds-2)
     assert_eq!(Aarch64::stub_slot(&code("d0000150 f946fe11 9137e210 d61f0220"), 0x56c0), Some(0x2fdf8));
     assert_eq!(Aarch64::stub_slot(&code("d503245f d0000150 f946fe11"), 0x56bc), Some(0x2fdf8));

@@ -109,7 +109,8 @@ pub(super) fn search<M: Machine>(code: &[u8], file_offset: u64, arguments: usize
         reason,
     };
     let Some((offset, registers)) = first.cheap else {
-        let (registers, why) = entry::<M>(&first, arguments, "no instruction of the first basic block is emulated with all arguments known")?;
+        let (registers, why) =
+            entry::<M>(&first, arguments, "no instruction of the first basic block is emulated with all arguments known")?;
         return Ok(point(0, registers, true, why));
     };
     let branch_targets = || M::jumps(code).filter(|jump| !jump.call).map(|jump| jump.target);
