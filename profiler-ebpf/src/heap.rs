@@ -12,14 +12,14 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user},
+    helpers::{bpf_get_attach_cookie, bpf_probe_read_user},
     macros::{map, uprobe, uretprobe},
     maps::Array,
     programs::{ProbeContext, RetProbeContext},
 };
 use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, TID_BITS, align_flags, array_size, place};
 
-use crate::{emit, stack, task};
+use crate::{emit, machine, stack, task};
 
 /// Entries of `PENDING` and `CALLS`.
 #[unsafe(no_mangle)]
@@ -61,7 +61,7 @@ pub(crate) fn slot_of(tid: u32) -> u32 {
 /// The current thread, and above its id the window that is open; `None` where none is. A call that began in another window is of no account: its
 /// return may have passed unseen.
 #[inline(always)]
-fn caller() -> Option<u32> {
+pub(crate) fn caller() -> Option<u32> {
     match unsafe { WINDOW.get_ptr(0)?.read_volatile() } {
         0 => None,
         window => Some(window << TID_BITS | emit::current_tid()),
@@ -119,8 +119,21 @@ fn make_room() {
 fn heap_enter(ctx: ProbeContext) {
     let Some(caller) = caller() else { return };
     make_room();
+    enter(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }), caller);
+}
+
+/// Entry of `free`.
+#[uprobe]
+fn heap_free(ctx: ProbeContext) {
+    let Some(caller) = caller() else { return };
+    make_room();
+    free(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }), caller);
+}
+
+#[inline(always)]
+pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie, caller: u32) {
     let Some(slot) = PENDING.get_ptr_mut(slot_of(tid_of(caller))) else { return };
-    let sp = unsafe { (*ctx.regs).rsp };
+    let sp = machine::stack_pointer(ctx.regs);
     let outer = unsafe { &mut *slot };
     // Another thread's call in the slot is lost, too: that is counted when it returns.
     if outer.awaits(caller) {
@@ -131,8 +144,7 @@ fn heap_enter(ctx: ProbeContext) {
             return emit::count_nested();
         }
     }
-    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
-    if let Some(pending) = arguments(&ctx, cookie, caller, sp) {
+    if let Some(pending) = arguments(ctx, cookie, caller, sp) {
         unsafe { slot.write(pending) }
     }
 }
@@ -143,8 +155,7 @@ fn heap_return(ctx: RetProbeContext) {
     let Some(caller) = caller() else { return };
     let Some(slot) = PENDING.get_ptr_mut(slot_of(tid_of(caller))) else { return };
     let call = unsafe { &mut *slot };
-    // The return has popped the return address.
-    let same_depth = unsafe { (*ctx.regs).rsp } == call.sp + 8;
+    let same_depth = machine::stack_pointer(ctx.regs) == machine::stack_after_return(call.sp);
     if !call.awaits(caller) {
         return unmatched(call, call.caller == caller && same_depth);
     }
@@ -153,7 +164,7 @@ fn heap_return(ctx: RetProbeContext) {
     }
     let Some(kind) = Kind::from_u8(call.kind) else { return };
     call.kind = 0;
-    let result = unsafe { (*ctx.regs).rax };
+    let result = machine::result(ctx.regs);
     match kind {
         Kind::Realloc => emit::long(kind, place(result, 0), call.size, [call.pointer, call.origin, 0]),
         Kind::Mallopt => emit::short(kind, place(call.pointer, 0), call.size),
@@ -173,19 +184,16 @@ fn unmatched(call: &mut Pending, same_depth: bool) {
     }
 }
 
-/// Entry of `free`. It needs no return: from its entry on, the program has no claim to the memory.
-#[uprobe]
-fn heap_free(ctx: ProbeContext) {
-    let Some(caller) = caller() else { return };
-    make_room();
+/// `free` needs no return: from its entry on, the program has no claim to the memory.
+#[inline(always)]
+pub(crate) fn free(ctx: &ProbeContext, cookie: Cookie, caller: u32) {
     if let Some(slot) = PENDING.get_ptr(slot_of(tid_of(caller))) {
         let outer = unsafe { &*slot };
-        if outer.awaits(caller) && unsafe { (*ctx.regs).rsp } <= outer.sp {
+        if outer.awaits(caller) && machine::stack_pointer(ctx.regs) <= outer.sp {
             return emit::count_nested();
         }
     }
-    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
-    emit::short(Kind::Free, place(argument(&ctx, cookie, 0), 0), 0);
+    emit::short(Kind::Free, place(argument(ctx, cookie, 0), 0), 0);
 }
 
 /// Reads the arguments of the call that begins; `None` when the cookie names no call.
@@ -215,14 +223,8 @@ fn stored_result(error: u64, pointer: u64) -> u64 {
     unsafe { bpf_probe_read_user(pointer as *const u64) }.unwrap_or(0)
 }
 
-/// Byte offset in the kernel's `pt_regs` of each register, by its x86 number (rax 0 … r15 15).
-static REGISTER_OFFSETS: [u8; 16] = [80, 88, 96, 40, 152, 32, 104, 112, 72, 64, 56, 48, 24, 16, 8, 0];
-
 /// Argument `index` of the probed function, from the register that the cookie names; zero when it names none.
 #[inline(always)]
 fn argument(ctx: &ProbeContext, cookie: Cookie, index: usize) -> u64 {
-    let Some(number) = cookie.register(index) else { return 0 };
-    let offset = REGISTER_OFFSETS[(number & 15) as usize] as usize;
-    // Through the helper: the verifier allows direct loads from the context at constant offsets only.
-    unsafe { bpf_probe_read_kernel(ctx.regs.cast::<u8>().add(offset).cast::<u64>()) }.unwrap_or(0)
+    cookie.register(index).map_or(0, |number| machine::by_number(ctx.regs, number))
 }
