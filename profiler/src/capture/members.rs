@@ -119,7 +119,9 @@ impl Session {
             // Not tried again while it stays.
             self.attached.insert(pid);
             match attached {
-                Err(error) if process::is_alive(pid) => self.notes.push(format!("Process {pid} of the group could not be recorded: {error}.")),
+                Err(error) if process::is_alive(pid) => {
+                    self.notes.push(format!("Process {pid} of the group could not be recorded: {error}."))
+                }
                 _ => {}
             }
         }

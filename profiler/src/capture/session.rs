@@ -21,8 +21,8 @@ use super::permission;
 use super::recording::{Events, Limits, Options, Progress, Recorded, Sink, StoppedBy, Subject};
 use super::windows::Schedule;
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::origin::Origins;
 use crate::event::Event;
+use crate::event::origin::Origins;
 use crate::target::emulate::Kernel;
 use crate::target::index::Index;
 use crate::target::process;
@@ -152,7 +152,9 @@ impl Session {
 
     fn begin(&mut self, subject: &Subject, held: Option<Held>) -> Result<()> {
         match subject {
-            Subject::Attach(pids) => pids.iter().try_for_each(|pid| if self.attached.contains(pid) { Ok(()) } else { self.attach_to(*pid) })?,
+            Subject::Attach(pids) => {
+                pids.iter().try_for_each(|pid| if self.attached.contains(pid) { Ok(()) } else { self.attach_to(*pid) })?
+            }
             Subject::Cgroup(_) => self.admit(),
             Subject::Launch(_) => {}
         }

@@ -59,7 +59,9 @@ pub(super) fn limit(text: &str) -> Result<StopAfter, String> {
         "ms" | "s" | "min" | "h" => time(&format!("{number}{unit}")).map(StopAfter::Time),
         "K" | "M" | "G" => format!("{number}{unit}").parse().map(StopAfter::Bytes),
         "m" => Err(format!("`{text}` may be minutes or a size: write {number}min or {number}M")),
-        _ => Err(format!("`{text}` is no limit: write a time (30s, 5min, 1h), a size (500M, 2G) or a number of events (10000events, 10Mevents)")),
+        _ => Err(format!(
+            "`{text}` is no limit: write a time (30s, 5min, 1h), a size (500M, 2G) or a number of events (10000events, 10Mevents)"
+        )),
     }
 }
 

@@ -90,10 +90,14 @@ impl Recording {
             return usage("--for must be shorter than --every: `--for 10s --every 5min`");
         }
         if windows.is_some() && self.events == Events::Vm {
-            return usage("--events vm records no call of malloc, so that there is nothing for the windows of --for: leave one of the two out");
+            return usage(
+                "--events vm records no call of malloc, so that there is nothing for the windows of --for: leave one of the two out",
+            );
         }
         if self.no_follow && matches!(subject, Subject::Cgroup(_)) {
-            return usage("--cgroup records all members of the group, whoever made them: leave --no-follow out, or name processes with --pid");
+            return usage(
+                "--cgroup records all members of the group, whoever made them: leave --no-follow out, or name processes with --pid",
+            );
         }
         let mut limits = Limits { time: self.duration, ..Limits::default() };
         self.stop_after.iter().for_each(|limit| limit.lower(&mut limits));

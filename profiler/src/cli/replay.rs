@@ -85,7 +85,8 @@ impl Asked {
         let (why, next) = match calls {
             Calls::All => return Ok((self.policies.clone(), None)),
             Calls::Windows => {
-                let why = "calls of malloc are recorded in windows only (--for, --every), and what becomes of blocks in between is not known";
+                let why =
+                    "calls of malloc are recorded in windows only (--for, --every), and what becomes of blocks in between is not known";
                 (why, "record without --for")
             }
             Calls::None => ("calls of malloc are not recorded (--events vm)", "record with --events all"),

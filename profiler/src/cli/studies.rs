@@ -24,9 +24,7 @@ enum Held {
 pub(super) fn open(path: &Path, specs: &[String], process: Option<&str>, talk: Talk) -> Result<Study> {
     match held(path)? {
         Held::Study(file) => read(&file),
-        Held::Trace => {
-            replay::study(path, &replay::parsed(specs)?.only_models(), process, talk)
-        }
+        Held::Trace => replay::study(path, &replay::parsed(specs)?.only_models(), process, talk),
     }
 }
 

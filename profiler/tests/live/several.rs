@@ -76,7 +76,8 @@ fn a_control_group_is_recorded_and_whoever_comes_into_it() {
     let folder = Folder::new("group");
     let trace = folder.join("trace");
     let mut recording = Running::start(recorder(&trace, &["--cgroup"]).arg(&group.0).stdout(Stdio::null()));
-    let calls = |process: u32| until("calls are recorded", || Trace::try_open(&trace).filter(|trace| trace.count_of(process, "malloc") > 10));
+    let calls =
+        |process: u32| until("calls are recorded", || Trace::try_open(&trace).filter(|trace| trace.count_of(process, "malloc") > 10));
     calls(0);
     // One that comes in the middle of its program, and one that begins in the group: of that one everything is seen.
     group.take(newcomer.pid());
