@@ -18,6 +18,8 @@ mod mimalloc;
 mod mmap_only;
 mod musl;
 mod tcmalloc;
+#[cfg(test)]
+mod workloads;
 
 pub use idle::{Idle, Layout, Visit};
 

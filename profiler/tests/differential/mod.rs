@@ -14,11 +14,11 @@ mod musl;
 mod observed;
 #[path = "../../src/model/glibc/vectors/play.rs"]
 mod play;
-#[path = "../../src/model/glibc/vectors/profiles.rs"]
+#[path = "../../src/model/workloads/profiles.rs"]
 mod profiles;
 mod real;
 mod replayed;
-#[path = "../../src/model/glibc/vectors/script.rs"]
+#[path = "../../src/model/workloads/script.rs"]
 mod script;
 mod shrink;
 #[path = "../../src/model/glibc/vectors/tables.rs"]

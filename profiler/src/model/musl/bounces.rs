@@ -69,15 +69,20 @@ impl Bounces {
 mod tests {
     use super::*;
 
+    fn come_and_go(bounces: &mut Bounces, class: usize) {
+        bounces.mapping(class);
+        bounces.unmapped(class);
+    }
+
     #[test]
     fn what_comes_and_goes_bounces_until_it_is_used_again() {
         let mut bounces = Bounces::default();
         for _ in 0..99 {
-            (bounces.mapping(9), bounces.unmapped(9));
+            come_and_go(&mut bounces, 9);
         }
         assert!(!bounces.is_bouncing(9));
         // Once the clock wrapped, which forgot one of them.
-        (0..2).for_each(|_| (bounces.mapping(9), bounces.unmapped(9)).1);
+        (0..2).for_each(|_| come_and_go(&mut bounces, 9));
         bounces.mapping(9);
         assert!(bounces.is_bouncing(9) && !bounces.is_bouncing(8));
         (0..50).for_each(|_| bounces.reused(9));
@@ -90,11 +95,11 @@ mod tests {
     fn what_was_long_ago_does_not_count() {
         let mut bounces = Bounces::default();
         for _ in 0..300 {
-            (bounces.mapping(9), bounces.unmapped(9));
+            come_and_go(&mut bounces, 9);
             (0..10).for_each(|_| bounces.step());
         }
         assert!(!bounces.is_bouncing(9));
-        (0..300).for_each(|_| (bounces.mapping(6), bounces.unmapped(6)).1);
+        (0..300).for_each(|_| come_and_go(&mut bounces, 6));
         assert!(!bounces.is_bouncing(6) && !bounces.is_bouncing(63));
     }
 }

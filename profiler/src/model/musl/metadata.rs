@@ -60,7 +60,7 @@ impl Metadata {
 
     fn page(&mut self, os: &mut dyn Os) -> Option<u64> {
         if self.reserve.1 == 0 {
-            if let Some(page) = self.from_break(os) {
+            if let Some(page) = self.extend_break(os) {
                 return Some(page);
             }
             self.map(os)?;
@@ -71,7 +71,7 @@ impl Metadata {
         Some(page)
     }
 
-    fn from_break(&mut self, os: &mut dyn Os) -> Option<u64> {
+    fn extend_break(&mut self, os: &mut dyn Os) -> Option<u64> {
         if !self.started {
             self.started = true;
             return self.begin(os);

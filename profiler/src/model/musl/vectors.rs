@@ -4,19 +4,13 @@
 use super::Musl;
 use super::group::{Group, NOBODY};
 use super::spec::SPEC;
+use crate::model::workloads::profiles::operations;
+use crate::model::workloads::script::{Call, Op};
 use crate::model::{AllocatorModel, Block, Request, Settings};
 use crate::units::{Bytes, PAGE};
 use crate::vm::Kernel;
 use crate::vm::Syscall::{self, Brk, Madvise, Mmap, Mremap, Munmap};
 use crate::vm::thp::Mode;
-use profiles::operations;
-use script::{Call, Op};
-
-#[path = "../glibc/vectors/profiles.rs"]
-mod profiles;
-#[path = "../glibc/vectors/script.rs"]
-#[allow(dead_code)]
-mod script;
 
 /// A program that does not write to its blocks.
 struct Program {
