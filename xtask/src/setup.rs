@@ -25,7 +25,10 @@ const PACKAGES: [(&str, &[&str]); 4] = [
             "nodejs",
         ],
     ),
-    ("recordings under other allocators, and the tests of their models", &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4"]),
+    (
+        "recordings under other allocators, and the tests of their models",
+        &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4", "musl-tools"],
+    ),
     ("the report's page tests", &["chromium", "python3", "python3-venv"]),
 ];
 const COMPONENTS: [&str; 2] = ["clippy", "rustfmt"];
