@@ -98,6 +98,8 @@ pub struct Options {
     /// Whether forked children are recorded and libraries that a process opens after it was attached to are probed. Both stop the process
     /// for a moment. The libraries of a program that is started are always probed.
     pub follow: bool,
+    /// Whether the processes wait and stop rather than that an event is lost.
+    pub lossless: bool,
     /// Whether whole stacks are recorded with each block, by frame pointers; else its immediate caller.
     pub stacks: bool,
 }
@@ -108,7 +110,7 @@ impl Options {
         let launched = matches!(self.subject, Subject::Launch(_));
         match self.events {
             _ if !self.follow && !launched => 0,
-            Events::All => Stop::Child.bit() | Stop::Exec.bit() | Stop::Mapping.bit() | Stop::Full.bit(),
+            Events::All => Stop::Child.bit() | Stop::Exec.bit() | Stop::Mapping.bit(),
             Events::Vm if self.follow => Stop::Exec.bit(),
             // A child is recorded from its birth on, unless it is found and left alone.
             Events::Vm => Stop::Exec.bit() | Stop::Child.bit(),
@@ -187,7 +189,7 @@ mod tests {
 
     fn options(subject: Subject, events: Events, follow: bool) -> Options {
         let limits = Limits::default();
-        Options { subject, events, windows: None, limits, ring: Bytes(0), rss_step: Bytes(0), follow, stacks: false }
+        Options { subject, events, windows: None, limits, ring: Bytes(0), rss_step: Bytes(0), follow, lossless: false, stacks: false }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) fn begin(options: &Options) -> Manifest {
         ("ring_bytes".to_owned(), options.ring.0.to_string()),
         ("rss_step_bytes".to_owned(), options.rss_step.0.to_string()),
         ("follow".to_owned(), options.follow.to_string()),
+        ("lossless".to_owned(), options.lossless.to_string()),
     ]);
     let limits = [
         ("duration_ns", options.limits.time.map(|time| time.as_nanos())),
