@@ -97,7 +97,8 @@ impl HeapProbes {
     /// `Unsupported` when the kernel refuses them.
     pub fn new(ebpf: &mut Ebpf) -> Result<HeapProbes> {
         let copies = if features::serves_all() { None } else { Some(Copies::new(ebpf)?) };
-        let programs: &[&str] = if copies.is_none() { &[wire::HEAP_RETURN, wire::HEAP_ENTER, wire::HEAP_FREE] } else { &[wire::HEAP_RETURN] };
+        let programs: &[&str] =
+            if copies.is_none() { &[wire::HEAP_RETURN, wire::HEAP_ENTER, wire::HEAP_FREE] } else { &[wire::HEAP_RETURN] };
         for name in programs {
             uprobe(ebpf, name)?.load().context(Kind::Unsupported, format!("the kernel refuses the program {name}"))?;
         }

@@ -71,7 +71,9 @@ pub fn counts_exactly() -> bool {
 /// The tracepoints that are missing, and one entry for all that are there.
 fn tracepoints() -> Vec<Feature> {
     let events = |category: &str, name: &str| {
-        ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].iter().any(|home| Path::new(home).join("events").join(category).join(name).is_dir())
+        ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+            .iter()
+            .any(|home| Path::new(home).join("events").join(category).join(name).is_dir())
     };
     let told = wire::TRACEPOINTS.iter().map(|point| (point.category, point.name, point.required));
     let raw = wire::RAW_TRACEPOINTS.iter().map(|name| ("exceptions", *name, false));

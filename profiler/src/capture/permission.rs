@@ -58,9 +58,8 @@ fn kernel() -> Finding {
 
 fn feature(feature: Feature) -> Finding {
     let Feature { name, present, without, essential } = feature;
-    let problem = (essential && !present).then(|| {
-        (Kind::Unsupported, format!("this kernel has no {name}: {without}; replaying works anywhere"))
-    });
+    let problem =
+        (essential && !present).then(|| (Kind::Unsupported, format!("this kernel has no {name}: {without}; replaying works anywhere")));
     let found = if present { "present".to_owned() } else { format!("absent: {without}") };
     Finding { name, found, missing: !present, problem }
 }
