@@ -175,7 +175,7 @@ pub const fn mmap_bits(flags: u64, prot: u64, file: bool) -> u64 {
     (flags & 0xffff_ffff) | (prot & 0xf) << 32 | (file as u64) << 36
 }
 
-/// Base-2 logarithm of the page size the records count in (x86-64).
+/// Base-2 logarithm of the page size the records count in, whatever the machine's own is.
 pub const PAGE_SHIFT: u32 = 12;
 
 /// Word 1 of an `rss` record, from bytes: whole anonymous and file pages.
@@ -287,13 +287,13 @@ pub const fn tid_of(word2: u64) -> u32 {
 ///
 /// ```text
 ///  63        32 31   24 23   16 15    8 7     0
-/// |   unused   | arg 2 | arg 1 | arg 0 | kind  |      argument = register number + 1 (x86 encoding: rax 0 … r15 15), 0 = none
+/// |   unused   | arg 2 | arg 1 | arg 0 | kind  |      argument = register number + 1 (the machine's own: rax 0 … r15 15, x0 0 … x30 30), 0 = none
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie(pub u64);
 
 impl Cookie {
-    /// A cookie for `kind` whose arguments are in these registers (x86 numbers), in the order of the function's parameters.
+    /// A cookie for `kind` whose arguments are in these registers (the machine's own numbers), in the order of the function's parameters.
     pub const fn new(kind: Kind, registers: [Option<u8>; 3]) -> Cookie {
         let mut bits = kind as u64;
         let mut i = 0;

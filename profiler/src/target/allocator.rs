@@ -201,7 +201,7 @@ fn leads<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, prefix: &str, target: u6
     }
     // Far enough for the longest stub: a landing mark, a prefix, and the jump.
     let stub = elf.code(Symbol { address: target, size: 16 });
-    let import = probe::stub_slot(stub).and_then(|distance| elf.import_at(target.wrapping_add(distance)));
+    let import = probe::stub_slot(stub, target).and_then(|slot| elf.import_at(slot));
     import.is_some_and(|import| import.strip_prefix(prefix.as_bytes()) == Some(name.as_bytes()))
 }
 

@@ -3,13 +3,14 @@
 //! - [`maps`]: the mappings of a process and what backs them; [`resident`]: what is in memory when recording begins;
 //! - [`process`]: threads, program, command line, fault counters;
 //! - [`elf`]: function symbols, code and identity of one file;
-//! - [`emulate`]: what the kernel does with a probed instruction; [`probe`]: at which instruction a function is cheapest to probe;
+//! - [`emulate`]: what the kernel does with a probed instruction; [`probe`]: at which instruction a function is cheapest to probe, in code of [`x86_64`] or [`aarch64`];
 //! - [`allocator`]: which of the malloc family a file defines; [`identity`]: whose allocator that is;
 //! - [`index`]: the allocators of a process, each file examined once;
 //! - [`mapped`], [`symbols`]: code that is mapped, and what its functions are called.
 //!
 //! What a process maps or a file contains was made by others: every reader here is total. Damage gives an error or nothing, never a panic.
 
+pub mod aarch64;
 pub mod allocator;
 pub mod elf;
 pub mod emulate;
@@ -23,3 +24,4 @@ pub mod resident;
 #[cfg(test)]
 mod sample;
 pub mod symbols;
+pub mod x86_64;
