@@ -76,8 +76,8 @@ fn free(regs: *mut pt_regs, index: u32) -> u64 {
 /// Without waiting: the process stops itself at once, if it may.
 #[inline(always)]
 fn make_room() {
-    if emit::is_crowded() {
-        task::stop(Stop::Full);
+    if emit::is_crowded() && task::recorded() {
+        task::halt(Stop::Full);
     }
 }
 

@@ -77,11 +77,11 @@ pub(crate) fn forget(tid: u32) {
 }
 
 /// The program waits for the reader rather than outrun it. Only here: this is where almost all records come from, and
-/// here the kernel holds no lock.
+/// here the kernel holds no lock. A process that was let go has nobody to wait for.
 #[inline(always)]
 fn make_room() {
-    if emit::crowded() {
-        task::stop(Stop::Full);
+    if emit::is_crowded() && task::recorded() && emit::still_crowded_after_waiting() {
+        task::halt(Stop::Full);
     }
 }
 
