@@ -46,8 +46,18 @@ fn every_program_is_there_and_no_other() {
 #[test]
 fn every_map_is_there() {
     let maps = symbols("maps");
-    for name in [wire::EVENTS, wire::COUNTS, wire::TARGETS, wire::PENDING, wire::CALLS, wire::SEEDS, wire::WINDOW, wire::SEEN, wire::STOPS, wire::COOKIES]
-    {
+    for name in [
+        wire::EVENTS,
+        wire::COUNTS,
+        wire::TARGETS,
+        wire::PENDING,
+        wire::CALLS,
+        wire::SEEDS,
+        wire::WINDOW,
+        wire::SEEN,
+        wire::STOPS,
+        wire::COOKIES,
+    ] {
         assert!(maps.contains_key(name), "{name}");
     }
 }

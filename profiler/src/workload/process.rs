@@ -2,7 +2,7 @@
 
 use super::books::{
     Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OUTSIDE, OWN_CALL, OWN_TOUCH,
-    PAUSE, RECORDERS_FAULT, STRAY_FAULT, THREAD_START, WINDOW,
+    PAUSE, RECORDERS_FAULT, STRAY_FAULT, SWAP, THREAD_START, WINDOW,
 };
 use super::carried::{Carried, difference, narrow};
 use super::clock::Clock;
@@ -15,7 +15,7 @@ use super::recorder::Recorder;
 use super::regions::Owner;
 use super::threads::Threads;
 use super::touch::{self, Block, Inference, Touches};
-use super::{Action, Op};
+use super::{Action, Evidence, Op};
 use crate::event::origin::SiteId;
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
@@ -24,6 +24,8 @@ use crate::vm::space::Touched;
 
 #[path = "calls.rs"]
 mod calls;
+#[path = "locks.rs"]
+mod locks;
 
 /// One process while it is followed.
 pub(super) struct Process {
@@ -111,6 +113,7 @@ impl Process {
                 }
                 Fate::Carried
             }
+            What::Swap { .. } => Fate::SetAside(SWAP),
             What::Mapped { addr, len, prot, backing } => {
                 let carried = self.placement.mapped(addr, len, prot, backing);
                 self.carry(carried, out);
@@ -157,6 +160,7 @@ impl Process {
                 Fate::Lifted
             }
             What::Brk { got, .. } => self.brk(got, event, freeing, out),
+            What::Mlock { .. } | What::Munlock { .. } | What::Mlockall { .. } => self.lock(event.what, out),
             _ => self.system_call(event, freeing, out),
         }
     }
