@@ -18,7 +18,7 @@ pub struct ProbePoint {
     pub file_offset: u64,
     /// Distance of the instruction from the start of the function, bytes.
     pub offset_in_function: u64,
-    /// Register (x86 number, rax 0 … r15 15) that holds each argument there.
+    /// Register (x86 number, rax 0 … r15 15) that holds each wanted argument there.
     pub registers: [Option<u8>; 3],
     /// Whether the kernel must single-step the instruction: about 13 times as expensive.
     pub stepped: bool,
@@ -26,12 +26,12 @@ pub struct ProbePoint {
     pub reason: String,
 }
 
-/// The registers of the first three arguments in the System V calling convention.
-const ARGUMENTS: [Register; 3] = [Register::RDI, Register::RSI, Register::RDX];
+/// The registers of the arguments in the System V calling convention.
+const ARGUMENTS: [Register; 6] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
 
-/// Finds the point for a function with `arguments` arguments (at most 3), whose `code` starts at `file_offset`.
+/// Finds the point for a function of which these arguments (positions, at most three) are wanted, and whose `code` starts at `file_offset`.
 /// Fails, with the reason, where no instruction can be probed.
-pub fn find(code: &[u8], file_offset: u64, arguments: usize, kernel: &Kernel) -> Result<ProbePoint, String> {
+pub fn find(code: &[u8], file_offset: u64, arguments: &[usize], kernel: &Kernel) -> Result<ProbePoint, String> {
     let first = first_block(code, arguments, kernel)?;
     let point = |offset: u64, registers, stepped, reason| ProbePoint {
         file_offset: file_offset.saturating_add(offset),
@@ -91,7 +91,7 @@ struct Block {
     cheap: Option<(u64, [Option<u8>; 3])>,
 }
 
-fn first_block(code: &[u8], arguments: usize, kernel: &Kernel) -> Result<Block, String> {
+fn first_block(code: &[u8], arguments: &[usize], kernel: &Kernel) -> Result<Block, String> {
     let mut state = State::at_entry();
     let mut info = InstructionInfoFactory::new();
     let mut entry = None;
@@ -113,7 +113,7 @@ fn first_block(code: &[u8], arguments: usize, kernel: &Kernel) -> Result<Block, 
 }
 
 /// The fall-back: the entry, if the kernel accepts it.
-fn entry(block: &Block, arguments: usize, why: &str) -> Result<([Option<u8>; 3], String), String> {
+fn entry(block: &Block, arguments: &[usize], why: &str) -> Result<([Option<u8>; 3], String), String> {
     if let Handling::Refused(reason) = &block.entry {
         return Err(format!("{why}, and the kernel refuses a probe at the entry: {reason}"));
     }
@@ -138,16 +138,16 @@ impl State {
         State { holds, stack_at_entry: true }
     }
 
-    /// The registers of the first `count` arguments, if all are known and the stack pointer is too.
-    fn registers(&self, count: usize) -> Option<[Option<u8>; 3]> {
+    /// The registers of these arguments, if all are known and the stack pointer is too.
+    fn registers(&self, arguments: &[usize]) -> Option<[Option<u8>; 3]> {
         let mut registers = [None; 3];
-        for (argument, slot) in registers.iter_mut().enumerate().take(count) {
+        for (index, &argument) in arguments.iter().enumerate() {
             // The argument's own register first: it reads best in a report.
-            let own = ARGUMENTS[argument].number();
+            let own = ARGUMENTS.get(argument)?.number();
             let found = std::iter::once(own).chain(0..16).find(|&register| self.holds[register] == Some(argument))?;
-            *slot = Some(found as u8);
+            *registers.get_mut(index)? = Some(found as u8);
         }
-        (self.stack_at_entry && count <= ARGUMENTS.len()).then_some(registers)
+        self.stack_at_entry.then_some(registers)
     }
 
     fn step(&mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) {

@@ -21,7 +21,10 @@ macro_rules! each {
 
         #[test]
         fn every_program_is_recorded() {
-            let elsewhere = ["kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "nothing", "older_heap"];
+            let elsewhere = [
+                "kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "many_threads", "nothing", "older_heap",
+                "opens_later", "with_musl",
+            ];
             let mut named: Vec<&str> = vec![$(stringify!($name)),*];
             named.extend(elsewhere);
             named.sort();

@@ -1,11 +1,13 @@
 //! Recordings made here and now, which takes root and eBPF; where they are missing each test says so and passes.
 
+mod allocators;
 mod attached;
 mod call_sites;
 mod counts;
 mod endings;
 mod faithful;
 mod kernel_rules;
+mod ledger;
 mod libraries;
 mod losses;
 mod outputs;
