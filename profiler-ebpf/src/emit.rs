@@ -95,12 +95,17 @@ pub(crate) fn announce(kind: Kind, place: u64, act: impl FnOnce() -> bool) {
 /// Waits while the ring is nearly full, up to `SPIN_ROUNDS`; true if it still is.
 #[inline(always)]
 pub(crate) fn crowded() -> bool {
-    let rounds = SPIN_ROUNDS.load();
-    if rounds == 0 || has_room() {
+    if !is_crowded() {
         return false;
     }
-    unsafe { bpf_loop(rounds, wait_round as *mut c_void, core::ptr::null_mut(), 0) };
+    unsafe { bpf_loop(SPIN_ROUNDS.load(), wait_round as *mut c_void, core::ptr::null_mut(), 0) };
     !has_room()
+}
+
+/// Whether the ring is nearly full, where that matters.
+#[inline(always)]
+pub(crate) fn is_crowded() -> bool {
+    SPIN_ROUNDS.load() != 0 && !has_room()
 }
 
 /// One turn of the waiting loop; 1 ends it.

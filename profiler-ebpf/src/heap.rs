@@ -12,14 +12,14 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_attach_cookie, bpf_probe_read_kernel, bpf_probe_read_user},
+    helpers::{bpf_get_attach_cookie, bpf_probe_read_user},
     macros::{map, uprobe, uretprobe},
     maps::Array,
     programs::{ProbeContext, RetProbeContext},
 };
 use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Form, Kind, Stop, align_flags, array_size, place, request, slot};
 
-use crate::{emit, stack, task};
+use crate::{emit, machine, stack, task};
 
 /// Entries of `PENDING` and `CALLS`.
 #[unsafe(no_mangle)]
@@ -92,9 +92,21 @@ fn make_room() {
 #[uprobe]
 fn heap_enter(ctx: ProbeContext) {
     make_room();
+    enter(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }));
+}
+
+/// Entry of `free`.
+#[uprobe]
+fn heap_free(ctx: ProbeContext) {
+    make_room();
+    free(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }));
+}
+
+#[inline(always)]
+pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie) {
     let tid = emit::current_tid();
     let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
-    let sp = unsafe { (*ctx.regs).rsp };
+    let sp = machine::stack_pointer(ctx.regs);
     let outer = unsafe { &mut *slot };
     // Another thread's call in the slot is lost, too: that is counted when it returns.
     if outer.kind != 0 && outer.tid == tid {
@@ -105,8 +117,7 @@ fn heap_enter(ctx: ProbeContext) {
             return emit::count_nested();
         }
     }
-    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
-    if let Some(pending) = arguments(&ctx, cookie, tid, sp) {
+    if let Some(pending) = arguments(ctx, cookie, tid, sp) {
         unsafe { slot.write(pending) }
     }
 }
@@ -117,8 +128,7 @@ fn heap_return(ctx: RetProbeContext) {
     let tid = emit::current_tid();
     let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
     let call = unsafe { &mut *slot };
-    // The return has popped the return address.
-    let same_depth = unsafe { (*ctx.regs).rsp } == call.sp + 8;
+    let same_depth = machine::stack_pointer(ctx.regs) == machine::stack_after_return(call.sp);
     if call.tid != tid || call.kind == 0 {
         return unmatched(call, call.tid == tid && same_depth);
     }
@@ -127,7 +137,7 @@ fn heap_return(ctx: RetProbeContext) {
     }
     let Some(kind) = Kind::from_u8(call.kind) else { return };
     call.kind = 0;
-    let result = unsafe { (*ctx.regs).rax };
+    let result = machine::result(ctx.regs);
     match kind {
         Kind::Realloc => emit::long(kind, place(resized(result, call), 0), call.size, [call.pointer, call.origin, 0]),
         Kind::Mallopt => emit::short(kind, place(call.pointer, 0), call.size),
@@ -147,19 +157,17 @@ fn unmatched(call: &mut Pending, same_depth: bool) {
     }
 }
 
-/// Entry of `free`. It needs no return: from its entry on, the program has no claim to the memory.
-#[uprobe]
-fn heap_free(ctx: ProbeContext) {
-    make_room();
+/// `free` needs no return: from its entry on, the program has no claim to the memory.
+#[inline(always)]
+pub(crate) fn free(ctx: &ProbeContext, cookie: Cookie) {
     let tid = emit::current_tid();
     if let Some(slot) = PENDING.get_ptr(slot_of(tid)) {
         let outer = unsafe { &*slot };
-        if outer.kind != 0 && outer.tid == tid && unsafe { (*ctx.regs).rsp } <= outer.sp {
+        if outer.kind != 0 && outer.tid == tid && machine::stack_pointer(ctx.regs) <= outer.sp {
             return emit::count_nested();
         }
     }
-    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) });
-    emit::short(Kind::Free, place(argument(&ctx, cookie, slot::POINTER), 0), 0);
+    emit::short(Kind::Free, place(argument(ctx, cookie, slot::POINTER), 0), 0);
 }
 
 /// Reads the arguments of the call that begins; `None` when the cookie names no call.
@@ -198,14 +206,8 @@ fn stored_result(error: u64, pointer: u64) -> u64 {
     unsafe { bpf_probe_read_user(pointer as *const u64) }.unwrap_or(0)
 }
 
-/// Byte offset in the kernel's `pt_regs` of each register, by its x86 number (rax 0 … r15 15).
-static REGISTER_OFFSETS: [u8; 16] = [80, 88, 96, 40, 152, 32, 104, 112, 72, 64, 56, 48, 24, 16, 8, 0];
-
 /// An argument of the probed function, from the register that the cookie names; zero when it names none.
 #[inline(always)]
 fn argument(ctx: &ProbeContext, cookie: Cookie, slot: usize) -> u64 {
-    let Some(number) = cookie.register(slot) else { return 0 };
-    let offset = REGISTER_OFFSETS[(number & 15) as usize] as usize;
-    // Through the helper: the verifier allows direct loads from the context at constant offsets only.
-    unsafe { bpf_probe_read_kernel(ctx.regs.cast::<u8>().add(offset).cast::<u64>()) }.unwrap_or(0)
+    cookie.register(slot).map_or(0, |number| machine::by_number(ctx.regs, number))
 }

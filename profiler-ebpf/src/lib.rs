@@ -167,7 +167,7 @@ pub const fn mmap_bits(flags: u64, prot: u64, file: bool) -> u64 {
     (flags & 0xffff_ffff) | (prot & 0xf) << 32 | (file as u64) << 36
 }
 
-/// Base-2 logarithm of the page size the records count in (x86-64).
+/// Base-2 logarithm of the page size the records count in, whatever the machine's own is.
 pub const PAGE_SHIFT: u32 = 12;
 
 /// Word 1 of an `rss` record, from bytes: whole anonymous and file pages.
@@ -279,7 +279,7 @@ pub const fn tid_of(word2: u64) -> u32 {
 ///
 /// ```text
 ///  63   48 47  40 39   32 31     24 23   16 15    8 7     0
-/// | unused | form | align | pointer | count | size | kind |      argument = register number + 1 (x86 encoding: rax 0 … r15 15), 0 = none
+/// | unused | form | align | pointer | count | size | kind |      argument = register number + 1, 0 = none
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie(pub u64);
@@ -313,7 +313,7 @@ pub mod slot {
 }
 
 impl Cookie {
-    /// A cookie for `kind` whose arguments are in these registers (x86 numbers), by [`slot`].
+    /// A cookie for `kind` whose arguments are in these registers (the machine's own numbers: rax 0 … r15 15, x0 0 … x30 30), by [`slot`].
     pub const fn new(kind: Kind, form: Form, registers: [Option<u8>; slot::SLOTS]) -> Cookie {
         let mut bits = kind as u64 | (form as u64) << 40;
         let mut i = 0;

@@ -1,23 +1,25 @@
 //! The probes: what the kernel runs for heapcast. Maps and set-up here, one file per source of records.
 //!
 //! ```text
-//!  malloc family   heap ──┐   (and stack: where its calls come from)
+//!  malloc family   heap ──┐   (and stack: where its calls come from; copies: for older kernels)
 //!  system calls    vm   ──┤
 //!  page faults     fault ─┼── emit ── EVENTS (ring buffer), COUNTS
 //!  resident set    rss  ──┤
 //!  tasks           task ──┘
 //! ```
 //!
-//! A probe first asks [`task::recorded`]; everything a process that is not recorded pays is that look-up.
+//! [`machine`] knows where each processor keeps what they read. A probe first asks [`task::recorded`]; everything a process that is not recorded pays is that look-up.
 //! The user half sets the sizes of the maps and the globals when it loads the object; every name it needs is in the wire.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 #![allow(unsafe_code, reason = "a map hands out raw pointers into memory that other processors write as well")]
 
+mod copies;
 mod emit;
 mod fault;
 mod heap;
+mod machine;
 mod rss;
 mod stack;
 mod task;

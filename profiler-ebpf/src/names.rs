@@ -53,6 +53,15 @@ pub const HEAP_RETURN: &str = "heap_return";
 /// Program at the entry of `free`; needs a [`crate::Cookie`].
 pub const HEAP_FREE: &str = "heap_free";
 
+/// Copies of [`HEAP_ENTER`] for kernels before 5.17: `heap_enter_0` and so on. Each serves one cookie, which stands in [`COOKIES`] at its number.
+pub const HEAP_ENTER_COPIES: core::ops::Range<u32> = 0..24;
+/// Copies of [`HEAP_FREE`], likewise: `heap_free_0` and so on, the cookie of the first being number 24 of [`COOKIES`].
+pub const HEAP_FREE_COPIES: core::ops::Range<u32> = 24..COPIES;
+/// All copies.
+pub const COPIES: u32 = 32;
+/// Map: the cookie (`u64`) of each copy.
+pub const COOKIES: &str = "COOKIES";
+
 /// Map: the ring buffer. Its `max_entries` is its size in bytes, a power of two times the page size.
 pub const EVENTS: &str = "EVENTS";
 /// Map: one [`crate::Counts`] per processor.
@@ -71,19 +80,29 @@ pub const SEEN: &str = "SEEN";
 
 /// Global, `u32`: the [`crate::WIRE_VERSION`] the object was built for.
 pub const WIRE: &str = "WIRE";
+/// Global, `u32`: the [`machine`] whose registers the heap programs read. Default [`machine::X86_64`].
+pub const MACHINE: &str = "MACHINE";
 /// Global, `u32`: 1 = processes stop where probes may be missing, 0 = never. Default 0.
 pub const STOP: &str = "STOP";
 /// Global, `u64`: bytes of change in the resident set that make a record. Default [`DEFAULT_RSS_STEP`].
 pub const RSS_STEP: &str = "RSS_STEP";
 /// Global, `u32`: turns of about 20 ns that a call of the malloc family waits while the ring is more than three quarters full;
 /// after that the process stops itself ([`crate::Stop::Full`]) if `STOP` allows it, else records are lost. Default 0: no waiting,
-/// no such stops. Needs Linux 5.17 when it is not 0.
+/// no such stops. The copies do not wait.
 pub const SPIN_ROUNDS: &str = "SPIN_ROUNDS";
 /// Global, `u32`: entries of the maps `PENDING` and `CALLS`. Default [`DEFAULT_THREAD_SLOTS`].
 pub const THREAD_SLOTS: &str = "THREAD_SLOTS";
 
 /// Global, `u32`: most frames of the stack that is recorded with each block, up to [`crate::MAX_FRAMES`]; 0 = its immediate caller only. Default 0.
 pub const STACKS: &str = "STACKS";
+
+/// The machines that the object serves, as values of the global [`MACHINE`].
+pub mod machine {
+    /// x86-64.
+    pub const X86_64: u32 = 0;
+    /// arm64.
+    pub const AARCH64: u32 = 1;
+}
 
 /// Default size of the map `SEEN`: as good as none, for recordings without stacks.
 pub const DEFAULT_STACKS_SEEN: u32 = 1;

@@ -4,14 +4,14 @@
 //! begins one frame too late (the probed function has not built its frame yet), drops stacks whose hashes share a bucket, and costs more.
 //!
 //! ```text
-//!  rsp ─► return address into the caller                 first frame, known without frame pointers
-//!  rbp ─► rbp of the caller's caller, return address     from here on frame by frame, as far as it goes upwards
+//!  [rsp] or x30: return address into the caller                   first frame, known without frame pointers
+//!  rbp or x29 ─► the same of the caller's caller, return address  from here on frame by frame, as far as it goes upwards
 //! ```
 
 use aya_ebpf::{Global, helpers::bpf_probe_read_user, macros::map, maps::HashMap, programs::ProbeContext};
 use profiler_ebpf::{DEFAULT_STACKS_SEEN, MAX_FRAMES, mix, stack_origin};
 
-use crate::emit;
+use crate::{emit, machine};
 
 /// Most frames of a stack; zero: only the immediate caller is recorded.
 #[unsafe(no_mangle)]
@@ -27,12 +27,12 @@ const LARGEST_FRAME: u64 = 1 << 20;
 /// The origin of the call that begins, as a record carries it. To be asked where the stack pointer is that of the entry.
 #[inline(always)]
 pub(crate) fn origin(ctx: &ProbeContext) -> u64 {
-    let (sp, fp) = unsafe { ((*ctx.regs).rsp, (*ctx.regs).rbp) };
-    let Ok(caller) = (unsafe { bpf_probe_read_user(sp as *const u64) }) else { return 0 };
+    let Ok(caller) = machine::caller(ctx.regs) else { return 0 };
     let most = STACKS.load();
     if most == 0 {
         return caller;
     }
+    let (sp, fp) = (machine::stack_pointer(ctx.regs), machine::frame_pointer(ctx.regs));
     let mut hash = mix(0, caller);
     walk(sp, fp, most, |_, address| hash = mix(hash, address));
     let origin = stack_origin(hash);

@@ -34,14 +34,19 @@ fn every_program_is_there_and_no_other() {
     for name in wire::RAW_TRACEPOINTS {
         assert!(symbols(&format!("raw_tp/{name}")).contains_key(*name), "{name}");
     }
-    assert_eq!(symbols("uprobe").into_keys().collect::<Vec<_>>(), [wire::HEAP_ENTER, wire::HEAP_FREE]);
+    let copies =
+        |name: &str, range: std::ops::Range<u32>| range.clone().map(move |n| format!("{name}_{}", n - range.start)).collect::<Vec<_>>();
+    let mut heap = [copies(wire::HEAP_ENTER, wire::HEAP_ENTER_COPIES), copies(wire::HEAP_FREE, wire::HEAP_FREE_COPIES)].concat();
+    heap.extend([wire::HEAP_ENTER, wire::HEAP_FREE].map(str::to_owned));
+    heap.sort_unstable();
+    assert_eq!(symbols("uprobe").into_keys().collect::<Vec<_>>(), heap);
     assert_eq!(symbols("uretprobe").into_keys().collect::<Vec<_>>(), [wire::HEAP_RETURN]);
 }
 
 #[test]
 fn every_map_is_there() {
     let maps = symbols("maps");
-    for name in [wire::EVENTS, wire::COUNTS, wire::TARGETS, wire::PENDING, wire::CALLS, wire::SEEDS, wire::SEEN] {
+    for name in [wire::EVENTS, wire::COUNTS, wire::TARGETS, wire::PENDING, wire::CALLS, wire::SEEDS, wire::SEEN, wire::COOKIES] {
         assert!(maps.contains_key(name), "{name}");
     }
 }
@@ -54,6 +59,7 @@ fn every_global_is_there_with_its_default() {
         assert_eq!(value(field.global), field.default.to_le_bytes(), "{}", field.global);
     }
     assert_eq!(value(wire::WIRE), wire::WIRE_VERSION.to_le_bytes());
+    assert_eq!(value(wire::MACHINE), wire::machine::X86_64.to_le_bytes());
     assert_eq!(value(wire::STOP), 0u32.to_le_bytes());
     assert_eq!(value(wire::SPIN_ROUNDS), 0u32.to_le_bytes());
     assert_eq!(value(wire::STACKS), 0u32.to_le_bytes());

@@ -9,6 +9,9 @@ use crate::units::Pages;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../profiler-ebpf/object/heapcast.bpf.o");
 
+/// Whose registers the probes read.
+const MACHINE: u32 = if cfg!(target_arch = "aarch64") { wire::machine::AARCH64 } else { wire::machine::X86_64 };
+
 /// Most slots of the pairing tables; with more thread ids than this two threads may share a slot, which is noticed and counted.
 const MOST_SLOTS: u32 = 1 << 18;
 
@@ -90,6 +93,7 @@ impl Object {
         let mut loader = EbpfLoader::new();
         loader
             .btf(None)
+            .override_global(wire::MACHINE, &MACHINE, true)
             .override_global(wire::RSS_STEP, &settings.rss_step_bytes, true)
             .override_global(wire::STOP, &stop, true)
             .override_global(wire::STACKS, &settings.frames, true)

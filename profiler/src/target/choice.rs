@@ -222,8 +222,7 @@ impl<'a, 'data, R: ReadRef<'data>> File<'a, 'data, R> {
                 let target = base.wrapping_add(distance);
                 let own = self.by_address.get(&target);
                 // Far enough for the longest stub: a landing mark, a prefix, and the jump.
-                let stub =
-                    || probe::stub_slot(self.elf.code(Symbol { address: target, size: 16 })).map(|distance| target.wrapping_add(distance));
+                let stub = || probe::stub_slot(self.elf.code(Symbol { address: target, size: 16 }), target);
                 (own, if own.is_none() { stub() } else { None })
             }
             Transfer::Through(distance) => (None, Some(base.wrapping_add(distance))),

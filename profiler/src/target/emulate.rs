@@ -1,6 +1,6 @@
 //! What the kernel does with a probed x86-64 instruction: runs it itself, single-steps it, or refuses it.
 //!
-//! The rules are those of the kernel's `arch/x86/kernel/uprobes.c`. They are decided here because the kernel says nothing when a probe is
+//! The rules are those of the kernel's `arch/x86/kernel/uprobes.c`; those of arm64 stand in [`aarch64`](super::aarch64). They are decided here because the kernel says nothing when a probe is
 //! registered for a file that is not mapped yet: a refused instruction then simply never reports.
 
 use iced_x86::{Instruction, Mnemonic};
@@ -33,6 +33,11 @@ impl Kernel {
     /// Whether multi-byte nops are emulated.
     fn emulates_long_nops(&self) -> bool {
         *self >= Kernel { major: 6, minor: 16 }
+    }
+
+    /// Whether arm64's `nop` is simulated.
+    pub(super) fn simulates_arm64_nop(&self) -> bool {
+        *self >= Kernel { major: 6, minor: 13 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
+use super::probe::{Machine, Native};
 
 /// A direct call or jump, or one through a variable that the loader fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,34 +13,53 @@ pub enum Transfer {
     Through(u64),
 }
 
-/// Whether every way through the function, from its start to a return, first makes a transfer that `arrives` accepts.
+/// What an instruction does to the way through a function. A transfer is `None` where it is not known to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The next instruction follows.
+    Next,
+    /// It follows after a call.
+    Call(Option<Transfer>),
+    /// It follows, or not.
+    Branch(Transfer),
+    /// It does not.
+    Jump(Option<Transfer>),
+    /// The function ends, or what happens is not known.
+    Return,
+    /// The program ends.
+    Trap,
+}
+
+impl Turn {
+    fn transfer(self) -> Option<Transfer> {
+        match self {
+            Turn::Call(transfer) | Turn::Jump(transfer) => transfer,
+            Turn::Branch(transfer) => Some(transfer),
+            Turn::Next | Turn::Return | Turn::Trap => None,
+        }
+    }
+}
+
+/// Whether every way through the function, from its start to a return, makes a transfer that `arrives` accepts.
 /// Code that cannot be followed (a jump by table) counts as a way that does not.
 pub fn always(code: &[u8], mut arrives: impl FnMut(Transfer) -> bool) -> bool {
     let (mut seen, mut starts, mut arrived) = (HashSet::new(), vec![0], false);
     while let Some(start) = starts.pop() {
-        for instruction in from(code, start) {
-            if !seen.insert(instruction.ip()) {
+        for (at, turn) in Native::turns(code, start) {
+            if !seen.insert(at) || turn == Turn::Trap {
                 break;
             }
-            let transfer = transfer(&instruction);
-            let accepted = transfer.is_some_and(&mut arrives);
+            let accepted = turn.transfer().is_some_and(&mut arrives);
             arrived |= accepted;
-            match (instruction.flow_control(), transfer) {
-                (FlowControl::Next, _) => {}
-                (FlowControl::Call | FlowControl::IndirectCall, _) if !accepted => {}
-                (FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch, Some(Transfer::To(target))) if !accepted => {
-                    if target >= code.len() as u64 {
-                        return false;
-                    }
+            match turn {
+                Turn::Call(_) | Turn::Jump(_) if accepted => break,
+                Turn::Next | Turn::Call(_) => {}
+                Turn::Branch(_) if accepted => {}
+                Turn::Branch(Transfer::To(target)) if target < code.len() as u64 => starts.push(target),
+                Turn::Jump(Some(Transfer::To(target))) if target < code.len() as u64 => {
                     starts.push(target);
-                    if instruction.flow_control() == FlowControl::UnconditionalBranch {
-                        break;
-                    }
+                    break;
                 }
-                // A trap ends the program.
-                (FlowControl::Exception, _) => break,
-                _ if accepted && instruction.flow_control() == FlowControl::ConditionalBranch => {}
-                _ if accepted => break,
                 _ => return false,
             }
         }
@@ -50,33 +69,18 @@ pub fn always(code: &[u8], mut arrives: impl FnMut(Transfer) -> bool) -> bool {
 
 /// The transfers that the function makes on any way through it.
 pub fn ever(code: &[u8]) -> impl Iterator<Item = Transfer> {
-    from(code, 0).filter_map(|instruction| transfer(&instruction))
+    Native::turns(code, 0).filter_map(|(_, turn)| turn.transfer())
 }
 
 /// The jump with which a function ends whose code has no branch: it passes on what it was given.
 pub fn passes_to(code: &[u8]) -> Option<Transfer> {
-    let last = from(code, 0).find(|instruction| instruction.flow_control() != FlowControl::Next)?;
-    matches!(last.flow_control(), FlowControl::UnconditionalBranch | FlowControl::IndirectBranch).then(|| transfer(&last))?
-}
-
-fn transfer(instruction: &Instruction) -> Option<Transfer> {
-    if instruction.flow_control() == FlowControl::Next {
-        return None;
+    match Native::turns(code, 0).map(|(_, turn)| turn).find(|turn| *turn != Turn::Next)? {
+        Turn::Jump(transfer) => transfer,
+        _ => None,
     }
-    if instruction.op0_kind() == OpKind::NearBranch64 {
-        return Some(Transfer::To(instruction.near_branch_target()));
-    }
-    let indirect = matches!(instruction.flow_control(), FlowControl::IndirectCall | FlowControl::IndirectBranch);
-    (indirect && instruction.is_ip_rel_memory_operand()).then(|| Transfer::Through(instruction.ip_rel_memory_address()))
 }
 
-/// The instructions from a place on, up to what is none, numbered from the function's start.
-fn from(code: &[u8], start: u64) -> impl Iterator<Item = Instruction> {
-    let rest = usize::try_from(start).ok().and_then(|start| code.get(start..)).unwrap_or_default();
-    Decoder::with_ip(64, rest, start, DecoderOptions::NONE).into_iter().take_while(|instruction| !instruction.is_invalid())
-}
-
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

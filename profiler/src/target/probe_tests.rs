@@ -136,9 +136,9 @@ fn jumps_and_stubs() {
     assert_eq!(forwards_to(&code("f30f1efa e90b000000")), Some(0x14));
     assert_eq!(forwards_to(&code("ebfe")), Some(0));
     assert_eq!((forwards_to(&code("ffe0")), forwards_to(&code("55 e90b000000")), forwards_to(&[])), (None, None, None));
-    assert_eq!(stub_slot(&code("ff254a020000")), Some(0x250));
-    assert_eq!(stub_slot(&code("f30f1efa f2ff2545020000")), Some(0x250));
-    assert_eq!((stub_slot(&code("ffe0")), stub_slot(&code("e90b000000"))), (None, None));
+    assert_eq!(stub_slot(&code("ff254a020000"), 0), Some(0x250));
+    assert_eq!(stub_slot(&code("f30f1efa f2ff2545020000"), 0), Some(0x250));
+    assert_eq!((stub_slot(&code("ffe0"), 0), stub_slot(&code("e90b000000"), 0)), (None, None));
     assert_eq!(leads_to(&code("7005 e940b8f8ff e8fbffffff")).collect::<Vec<_>>(), [7, 0xffff_ffff_fff8_b847, 7]);
     assert_eq!(returned_constant(&code("b8d1000000 c3")), Some(209));
     assert_eq!((returned_constant(&code("31c0 c3")), returned_constant(&code("b8d1000000 90"))), (None, None));
@@ -154,7 +154,7 @@ proptest! {
             prop_assert!(!found.stepped || found.offset_in_function == 0);
         }
         forwards_to(&bytes);
-        stub_slot(&bytes);
+        stub_slot(&bytes, 0);
         returned_constant(&bytes);
         leads_to(&bytes).count();
     }

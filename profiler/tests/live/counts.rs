@@ -22,7 +22,7 @@ macro_rules! each {
         #[test]
         fn every_program_is_recorded() {
             let elsewhere = [
-                "kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "many_threads", "nothing", "older_heap",
+                "call_sites", "kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "many_threads", "nothing", "older_heap",
                 "opens_later", "with_musl",
             ];
             let mut named: Vec<&str> = vec![$(stringify!($name)),*];

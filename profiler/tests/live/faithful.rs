@@ -18,8 +18,9 @@ const FAULTS: f64 = 0.02;
 /// Faults by which two runs may differ in any case: how many pages of a file come with one fault depends on what the page cache holds.
 const FEW: u64 = 10;
 
-/// As long as the name of the tunables' variable, and the length of its value.
-const NEUTRAL: &str = "UNUSED_SETTING";
+/// A tunable that changes nothing at 0. It stands where a setting would: the loader keeps a copy of the variable, with memory of its own.
+const NEUTRAL: (&str, u64) = ("perturb", 0);
+/// Characters of the variable's value, whatever the setting.
 const LENGTH: usize = 48;
 
 /// A program with one thread that does the same each time.
@@ -58,13 +59,9 @@ impl Case<'_> {
         command.args(self.arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
         command.envs([("PYTHONMALLOC", "malloc"), ("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PERL_HASH_SEED", "0")]);
         command.envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")]);
-        if with_setting {
-            let (key, value) = self.setting;
-            let (head, digits) = (format!("glibc.malloc.{key}=0x"), format!("{value:x}"));
-            command.env("GLIBC_TUNABLES", format!("{head}{digits:0>width$}", width = LENGTH - head.len()));
-        } else {
-            command.env(NEUTRAL, "x".repeat(LENGTH));
-        }
+        let (key, value) = if with_setting { self.setting } else { NEUTRAL };
+        let (head, digits) = (format!("glibc.malloc.{key}=0x"), format!("{value:x}"));
+        command.env("GLIBC_TUNABLES", format!("{head}{digits:0>width$}", width = LENGTH - head.len()));
         command
     }
 }

@@ -17,8 +17,6 @@ pub(super) struct Trust {
     /// Paths in a box of 600 × 110: what the kernel measured as an area, the replay as a line. Empty where one of them is unknown.
     pub(super) measured: String,
     pub(super) replayed: String,
-    /// What the replay is called.
-    pub(super) name: String,
     pub(super) caption: String,
     pub(super) facts: Vec<(&'static str, String)>,
 }
@@ -26,7 +24,7 @@ pub(super) struct Trust {
 impl Trust {
     pub(super) fn of(study: &Study) -> Trust {
         let name = reading::checked(study);
-        let mut trust = Trust { name: name.to_owned(), facts: facts(study), ..Trust::default() };
+        let mut trust = Trust { facts: facts(study), ..Trust::default() };
         let (Some(measured), Some(replayed)) = (reading::row(study, "measured"), reading::row(study, name)) else { return trust };
         let ends = [measured, replayed].map(|row| row.timeline.last().map_or(0, |point| point.time_ns));
         let (last, most) = (ends[0].max(ends[1]), highest(measured).max(highest(replayed)));
