@@ -8,7 +8,7 @@ use profiler_ebpf::Kind;
 use profiler_ebpf::slot::COUNT;
 
 use super::allocator::{Allocator, Probe};
-use super::elf::{Elf, Symbol};
+use super::elf::{Elf, Pointee, Symbol};
 use super::emulate::Kernel;
 use super::extra::{Extra, Origin};
 use super::family::{Function, SETS, Set};
@@ -227,9 +227,12 @@ impl<'a, 'data, R: ReadRef<'data>> File<'a, 'data, R> {
             }
             Transfer::Through(distance) => (None, Some(base.wrapping_add(distance))),
         };
-        let import = slot.and_then(|slot| self.elf.import_at(slot)).and_then(|name| std::str::from_utf8(name).ok());
-        let imported = import.and_then(|name| self.by_name.get(name));
-        own.into_iter().flatten().chain(imported).map(|&index| &self.entries[index])
+        let (own, import) = match slot.and_then(|slot| self.elf.points_to(slot)) {
+            Some(Pointee::Own(address)) => (self.by_address.get(&address), None),
+            Some(Pointee::Import(name)) => (None, std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name))),
+            None => (own, None),
+        };
+        own.into_iter().flatten().chain(import).map(|&index| &self.entries[index])
     }
 
     fn allocator(&self, owner: usize, own: &[usize], fates: &[Option<Fate>]) -> Option<Allocator> {

@@ -37,6 +37,15 @@ pub struct Symbol {
     pub size: u64,
 }
 
+/// What a variable that the loader fills points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointee<'data> {
+    /// The function of this name, wherever it is.
+    Import(&'data [u8]),
+    /// This address in the file itself.
+    Own(u64),
+}
+
 /// A table of function symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
@@ -95,14 +104,20 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         })
     }
 
-    /// The name of the function whose address the dynamic loader stores at virtual address `slot`.
-    pub fn import_at(&self, slot: u64) -> Option<&'data [u8]> {
+    /// What the variable at virtual address `slot` points to when the program runs.
+    pub fn points_to(&self, slot: u64) -> Option<Pointee<'data>> {
         let relocations = self.sections.iter().filter(|section| section.sh_type(LE) == raw::SHT_RELA && section.sh_size(LE) <= TABLE_LIMIT);
         let entries =
             relocations.flat_map(|section| section.data_as_array::<raw::Rela64<LittleEndian>, R>(LE, self.data).unwrap_or_default());
-        let index = entries.into_iter().find(|entry| entry.r_offset(LE) == slot)?.symbol(LE, false)?;
+        let Some(entry) = entries.into_iter().find(|entry| entry.r_offset(LE) == slot) else {
+            // The linker has stored it, or its relocation is packed.
+            let (offset, _) = self.loaded(slot)?;
+            let address = u64::from_le_bytes(self.data.read_bytes_at(offset, 8).ok()?.try_into().ok()?);
+            return Some(Pointee::Own(address));
+        };
+        let Some(index) = entry.symbol(LE, false) else { return Some(Pointee::Own(entry.r_addend(LE) as u64)) };
         let (symbols, strings) = self.symbols(Table::Dynamic);
-        string_at(strings, u64::from(symbols.get(index.0)?.st_name(LE)))
+        string_at(strings, u64::from(symbols.get(index.0)?.st_name(LE))).map(Pointee::Import)
     }
 
     /// Symbols and names of a table. The names as one piece: asking the source for each would be one read of the file per symbol.

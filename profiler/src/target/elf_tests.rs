@@ -20,8 +20,10 @@ fn functions_have_names_and_imports_have_slots() {
     elf.for_each_function(Table::Dynamic, |name, _| names.push(name.to_vec()));
     assert_eq!(names, [&b"malloc"[..], b"free", b"aligned_alloc", b"mallctl"]);
     assert!(!elf.has_symbol_table());
-    assert_eq!(elf.import_at(BASE + 0x380), Some(&b"memalign"[..]));
-    assert_eq!(elf.import_at(BASE), None);
+    assert_eq!(elf.points_to(BASE + 0x380), Some(Pointee::Import(b"memalign")));
+    // Without a relocation it is what stands there.
+    assert_eq!(elf.points_to(BASE + 0x38), Some(Pointee::Own(u64::from_le_bytes(bytes[0x38..0x40].try_into().unwrap()))));
+    assert_eq!(elf.points_to(0), None);
 }
 
 #[test]

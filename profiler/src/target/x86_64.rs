@@ -76,7 +76,7 @@ fn turn(instruction: &Instruction) -> Turn {
         FlowControl::UnconditionalBranch => Turn::Jump(direct()),
         FlowControl::IndirectBranch => Turn::Jump(through()),
         FlowControl::ConditionalBranch => direct().map_or(Turn::Return, Turn::Branch),
-        FlowControl::Exception => Turn::Trap,
+        FlowControl::Exception | FlowControl::Interrupt => Turn::Trap,
         _ => Turn::Return,
     }
 }

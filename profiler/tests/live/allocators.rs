@@ -68,8 +68,10 @@ fn recorded(way: &Way, number: usize, source: &str, arguments: &[&str]) -> Optio
 fn is_found(way: &Way, trace: &Trace) {
     let last = trace.manifest.processes.last().expect("a process");
     let found: Vec<(&str, &str)> = last.allocators.iter().map(|found| (found.name.as_str(), found.path.as_str())).collect();
-    let file = way.file.clone().unwrap_or_else(|| last.exe.clone());
-    let here = found.iter().filter(|(name, path)| *name == way.allocator && path.ends_with(&file)).count();
+    let file = way.file.clone().unwrap_or_else(|| last.exe.rsplit('/').next().unwrap_or_default().to_owned());
+    // A library's name may be that of a link.
+    let in_file = |path: &str| Path::new(path).file_name().is_some_and(|name| name.to_string_lossy().starts_with(&file));
+    let here = found.iter().filter(|(name, path)| *name == way.allocator && in_file(path)).count();
     assert_eq!(here, 1, "{} in {file}: {found:?}", way.allocator);
     let others = found.iter().filter(|(name, _)| *name != way.allocator && *name != "glibc").count();
     assert_eq!(others, 0, "{found:?}");
@@ -92,51 +94,53 @@ fn every_form_of_new_and_delete_on_every_allocator() {
 #[test]
 fn every_call_of_c_on_every_allocator() {
     let Some(_alone) = possible() else { return };
-    let promised = programs::expectations("each_call");
     for (number, way) in ways().iter().enumerate() {
-        let Some((_, trace)) = recorded(way, number, "each_call.c", &[]) else { return };
+        let Some((said, trace)) = recorded(way, number, "calls_of_c.c", &[]) else { return };
         books_balance(&trace);
         is_found(way, &trace);
-        let ledger = Ledger::of(&trace);
-        assert_eq!((ledger.doubled, ledger.strays), (0, 0), "{} {:?}", way.allocator, way.preload);
-        // libc and the allocator's own beginning add a few.
-        for call in ["calloc", "realloc", "posix_memalign", "valloc", "pvalloc"] {
-            let (count, promised) = (trace.count(call), promised[call]);
-            assert!((promised..promised + 20).contains(&count), "{} {:?}: {call} {count}, {promised} made", way.allocator, way.link);
-        }
-        let aligned = trace.count("memalign") + trace.count("aligned_alloc");
-        assert_eq!(aligned, promised["memalign"] + promised["aligned_alloc"], "{} {:?}", way.allocator, way.link);
+        assert_eq!(Ledger::of(&trace), calls_of_c(&said), "{} {:?} {:?}", way.allocator, way.preload, way.link);
     }
 }
 
+/// What the program of that name says.
+fn calls_of_c(said: &Said) -> Ledger {
+    let [allocations, releases, resized, aligned] = ["allocations", "releases", "resized", "aligned"].map(|word| told(&said.out, word));
+    Ledger { allocations, releases, resized, aligned, ..Ledger::default() }
+}
+
 #[test]
-fn musl_dynamic_and_static() {
+fn static_glibc_and_musl() {
     let Some(_alone) = possible() else { return };
-    for (name, flags) in [("musl-dynamic", &[][..]), ("musl-static", &["-static"])] {
-        let program = match programs::compile_with("musl-gcc", "with_musl.c", name, flags) {
+    let builds = [("glibc", "gcc", &["-static"][..]), ("musl", "musl-gcc", &[]), ("musl", "musl-gcc", &["-static"])];
+    for (number, (allocator, gcc, flags)) in builds.into_iter().enumerate() {
+        let name = format!("calls_of_c.{gcc}.{number}");
+        let program = match programs::compile_with(gcc, "calls_of_c.c", &name, flags) {
             Ok(program) => program,
             Err(reason) => return println!("skipped: {reason}"),
         };
-        let folder = Folder::new(name);
-        let (said, trace) = record(&folder, &mut Command::new(program));
+        let (said, trace) = record(&Folder::new(&name), &mut Command::new(program));
         books_balance(&trace);
         let process = trace.manifest.processes.last().expect("a process");
         let found: Vec<&str> = process.allocators.iter().map(|found| found.name.as_str()).collect();
-        assert_eq!(found, ["musl"], "{name}");
-        let [allocations, releases, resized] = ["allocations", "releases", "resized"].map(|word| told(&said.out, word));
-        assert_eq!(Ledger::of(&trace), Ledger { allocations, releases, resized, aligned: 1000, ..Ledger::default() }, "{name}");
+        assert_eq!((found, Ledger::of(&trace)), (vec![allocator], calls_of_c(&said)), "{name}");
     }
 }
 
 #[test]
 fn sixty_four_threads() {
     let Some(_alone) = possible() else { return };
-    for (number, way) in ways().iter().enumerate() {
+    for (number, way) in ways().iter().enumerate().filter(|(_, way)| way.link.is_empty()) {
         let Some((said, trace)) = recorded(way, number, "many_threads.c", &[]) else { return };
         books_balance(&trace);
         let ledger = Ledger::of(&trace);
         let [allocations, releases] = ["allocations", "releases"].map(|word| told(&said.out, word));
-        assert_eq!((ledger.allocations, ledger.releases, ledger.doubled), (allocations, releases, 0), "{} {:?}", way.allocator, way.link);
+        assert_eq!(
+            (ledger.allocations, ledger.releases, ledger.doubled),
+            (allocations, releases, 0),
+            "{} {:?}",
+            way.allocator,
+            way.preload
+        );
         assert_eq!(trace.manifest.processes.len(), 2, "the program, and `env` before it");
     }
 }
@@ -158,8 +162,10 @@ fn rust_on_the_systems_a_prefixed_and_its_own_allocator() {
     let folder = Folder::new("rust-allocators");
     let library = format!("-Lnative={}", folder.path().display());
     let prefixed = ["--cfg", "prefixed", &library, "-lstatic=rjem", "-lm"];
-    for (kind, flags) in [("glibc", &[][..]), ("jemalloc", &prefixed), ("bump", &["--cfg", "bump"])] {
-        for level in ["0", "2"] {
+    // The compiler puts an allocator as small as the program's own into its callers when it may: then there is no call to record.
+    let builds = [("glibc", &[][..], &["0", "2"][..]), ("jemalloc", &prefixed, &["0", "2"]), ("bump", &["--cfg", "bump"], &["0"])];
+    for (kind, flags, levels) in builds {
+        for level in levels {
             if kind == "jemalloc" && prefixed_jemalloc(&folder).is_none() {
                 continue;
             }
@@ -185,7 +191,9 @@ fn rust_as_told(kind: &str, said: &Said, trace: &Trace, program: &Path) {
     }
     let ledger = Ledger::of(trace);
     let [allocations, releases, resized] = ["allocations", "releases", "resized"].map(|word| told(&said.out, word));
-    // Half of them are aligned; what is resized leaves the sizes that are counted.
+    // Half of them are aligned; what is resized leaves the sizes that are counted. libc has no `realloc` for the aligned ones: Rust takes another
+    // block, and gives the old one back.
+    let resized = if kind == "glibc" { resized / 2 } else { resized };
     let expected = Ledger { allocations, releases: releases - resized, resized, aligned: allocations / 2, ..Ledger::default() };
     assert_eq!(ledger, expected, "{kind}: {}", program.display());
 }

@@ -83,7 +83,7 @@ fn main() {
                 let zeroed = black_box(alloc_zeroed(layout));
                 *block = 1;
                 *zeroed.add(size - 1) = 1;
-                let grown = Layout::from_size_align(size + 1000, align).expect("a layout");
+                let grown = Layout::from_size_align(size + 2000, align).expect("a layout");
                 let block = black_box(realloc(block, layout, grown.size()));
                 dealloc(block, grown);
                 dealloc(zeroed, layout);
