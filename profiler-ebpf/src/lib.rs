@@ -377,6 +377,10 @@ pub struct Counts {
     pub nested: u64,
     /// Returns whose entry was not seen or was overwritten: lost calls.
     pub unpaired: u64,
+    /// Calls that waited because the ring was crowded.
+    pub waits: u64,
+    /// How long they did, ns.
+    pub waited_ns: u64,
 }
 
 mod names;

@@ -56,9 +56,19 @@ pub(crate) fn compile_rust(source: &str, name: &str, level: &str, arguments: &[&
     built(name, rustc.arg(folder().join(source)).args(arguments))
 }
 
+/// A program of C that needs no more than C, linked statically with musl.
+pub(crate) fn compile_with_musl(name: &str) -> Result<PathBuf, String> {
+    compile_with("musl-gcc", &format!("{name}.c"), &format!("{name}-musl"), &["-static", "-pthread"])
+}
+
 /// Builds a file with gcc into the temporary folder of the tests.
 pub(crate) fn build(source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
     built(name, compiler("gcc", false).arg(source).args(arguments))
+}
+
+/// The same with another compiler that understands gcc's options.
+pub(crate) fn build_with(gcc: &str, source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
+    built(name, compiler(gcc, false).arg(source).args(arguments))
 }
 
 fn compiler(program: &str, cpp: bool) -> Command {

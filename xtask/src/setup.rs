@@ -9,10 +9,27 @@ const PACKAGES: [(&str, &[&str]); 5] = [
     ("the kernel half", &["gcc", "rustc-web", "rust-web-src", "rust-web-clippy", "llvm-22-dev", "libpolly-22-dev"]),
     (
         "the live tests",
-        &["strace", "sqlite3", "jq", "perl", "pigz", "redis-server", "redis-tools", "xz-utils", "git", "bpftrace", "imagemagick", "nodejs"],
+        &[
+            "strace",
+            "sqlite3",
+            "jq",
+            "perl",
+            "pigz",
+            "redis-server",
+            "redis-tools",
+            "xz-utils",
+            "git",
+            "bpftrace",
+            "bpftool",
+            "imagemagick",
+            "nodejs",
+        ],
     ),
-    ("recordings under other allocators, and the tests of their models", &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4"]),
-    ("programs that bring an allocator with them", &["g++", "musl-tools", "libjemalloc-dev", "libgoogle-perftools-dev", "binutils"]),
+    (
+        "recordings under other allocators, and the tests of their models",
+        &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4", "musl-tools"],
+    ),
+    ("programs that bring an allocator with them", &["g++", "libjemalloc-dev", "libgoogle-perftools-dev", "binutils"]),
     ("the report's page tests", &["chromium", "python3", "python3-venv"]),
 ];
 const COMPONENTS: [&str; 2] = ["clippy", "rustfmt"];

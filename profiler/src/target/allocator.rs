@@ -19,7 +19,7 @@ use crate::error::Result;
 /// An allocator: functions of one file that hand out memory and take it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocator {
-    /// `glibc`, `jemalloc`, `mimalloc`, `tcmalloc` or `musl`; the file's name for any other.
+    /// `glibc`, `jemalloc`, `mimalloc`, `tcmalloc`, `musl` or `musl-oldmalloc`; the file's name for any other.
     pub name: String,
     /// Its version, where the file tells.
     pub version: Option<String>,

@@ -22,7 +22,7 @@ macro_rules! each {
         #[test]
         fn every_program_is_recorded() {
             let elsewhere = [
-                "call_sites", "calls_of_c", "kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "many_threads",
+                "call_sites", "calls_of_c", "flood", "kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "many_threads",
                 "nothing", "older_heap", "opens_later",
             ];
             let mut named: Vec<&str> = vec![$(stringify!($name)),*];
