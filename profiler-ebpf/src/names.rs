@@ -82,6 +82,8 @@ pub const SEEN: &str = "SEEN";
 
 /// Global, `u32`: the [`crate::WIRE_VERSION`] the object was built for.
 pub const WIRE: &str = "WIRE";
+/// Global, `u32`: zero, which nobody changes.
+pub const NEVER: &str = "NEVER";
 /// Global, `u32`: the [`machine`] whose registers the heap programs read. Default [`machine::X86_64`].
 pub const MACHINE: &str = "MACHINE";
 /// Global, `u32`: 1 = processes stop where probes may be missing, 0 = never. Default 0.
