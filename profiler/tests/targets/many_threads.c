@@ -1,5 +1,5 @@
 // 64 threads, each of which takes and gives back 2000 blocks of sizes that nothing else asks for.
-// expect-at-least: malloc=128000 free=128000
+// expect-at-least: malloc=128000 free=128000 calloc=1
 // expect: threads=64
 #include <pthread.h>
 #include <stdlib.h>
