@@ -14,6 +14,7 @@ mod libraries;
 mod losses;
 mod outputs;
 mod pauses;
+mod places;
 mod privileges;
 mod real;
 mod redis;
