@@ -42,7 +42,8 @@ impl Pair {
         let model = policy.model().expect("a model");
         let library = choice.library.expect("a library");
         let kernel = Kernel::running().expect("the kernel's version");
-        let Ok(Verdict::Allocator(found)) = examine_file(&library, &kernel) else { panic!("{} is no allocator", library.display()) };
+        let Ok(Verdict::Allocators(allocators)) = examine_file(&library, &kernel) else { panic!("{} is no allocator", library.display()) };
+        let found = allocators.first().expect("one or more");
         if !found.version.as_deref().is_some_and(|version| model.versions.contains(&version)) {
             return Err(format!("{} is version {:?}, the model {:?}", library.display(), found.version, model.versions));
         }
