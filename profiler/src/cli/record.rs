@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::progress::Talk;
-use super::{limits, manifest, output};
+use super::{found, limits, manifest, output};
 use crate::capture::detach::Detaching;
 use crate::capture::facts::ProcessFacts;
 use crate::capture::{self, Events, Limit, Limits, Options, Recorded, Sink, StoppedBy, Subject, Windows};
@@ -189,6 +189,9 @@ fn summary(recorded: &Recorded, calls: Calls, trace: &Path, events: u64, bytes: 
         Calls::All => {}
         Calls::Windows => text += "calls of malloc were recorded in windows only\n",
         Calls::None => text += "calls of malloc were not recorded, as asked for with --events vm\n",
+    }
+    if calls != Calls::None {
+        text += &found::in_recording(&recorded.processes);
     }
     for process in recorded.processes.iter().filter(|_| calls != Calls::None) {
         if process.allocators.is_empty() && !process.is_left_alone() {

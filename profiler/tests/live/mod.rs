@@ -15,6 +15,7 @@ mod losses;
 mod modes;
 mod outputs;
 mod pauses;
+mod places;
 mod privileges;
 mod real;
 mod redis;
