@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::units::Bytes;
+use crate::units::{Bytes, Nanos};
 
 /// A child that waits before its `execve`.
 pub struct Held {
@@ -43,6 +43,8 @@ pub struct Ended {
     pub ending: Ending,
     /// `ru_maxrss`: the highest resident set of the child and of the children it waited for.
     pub max_rss: Bytes,
+    /// Processor time of the same.
+    pub cpu: Nanos,
 }
 
 /// Forks a child that will execute `command` once [`Held::release`] is called, and that ends by itself if this process goes away first.
@@ -121,8 +123,12 @@ impl Started {
             true => Ending::Killed(libc::WTERMSIG(status)),
             false => Ending::Exited(libc::WEXITSTATUS(status)),
         };
-        Some(Ended { ending, max_rss: Bytes(usage.ru_maxrss as u64 * 1024) })
+        Some(Ended { ending, max_rss: Bytes(usage.ru_maxrss as u64 * 1024), cpu: time(usage.ru_utime) + time(usage.ru_stime) })
     }
+}
+
+fn time(of: libc::timeval) -> Nanos {
+    Nanos(of.tv_sec as u64 * 1_000_000_000 + of.tv_usec as u64 * 1000)
 }
 
 fn child(go: i32, failure: i32, path: &CString, argv: &[*const libc::c_char]) -> ! {

@@ -11,6 +11,7 @@ mod left_alone;
 mod libraries;
 mod losses;
 mod outputs;
+mod overhead;
 mod pauses;
 mod privileges;
 mod real;
