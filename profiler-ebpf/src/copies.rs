@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use profiler_ebpf::{COPIES, Cookie, Stop};
 
-use crate::{emit, heap, task};
+use crate::{emit, heap, preempt::keep_stack, task};
 
 /// The cookie of each copy.
 #[map]
@@ -18,6 +18,7 @@ macro_rules! copies {
     ($($copy:ident of $serve:ident: $index:literal;)*) => {$(
         #[uprobe]
         fn $copy(ctx: ProbeContext) {
+            keep_stack(&ctx);
             $serve(ctx.regs, $index);
         }
     )*};

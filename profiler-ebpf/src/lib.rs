@@ -104,11 +104,19 @@ kinds! {
     Madvise = 20, "madvise", 6;
     /// `mprotect` returned: word 1 address, word 2 size = protection, word 3 result or -errno, word 4 length.
     Mprotect = 21, "mprotect", 6;
+    /// `mlock` or `mlock2` returned: word 1 address, word 2 size = flags (`MLOCK_*`), word 3 result or -errno, word 4 length.
+    Mlock = 22, "mlock", 6;
+    /// `munlock` returned: word 1 address, word 3 result or -errno, word 4 length.
+    Munlock = 23, "munlock", 6;
+    /// `mlockall` returned, or `munlockall`, which is one without flags: word 2 size = flags (`MCL_*`), word 3 result or -errno.
+    Mlockall = 24, "mlockall", 6;
     /// A page fault on a user address: word 1 address and flags [`FAULT_WRITE`]….
     Fault = 32, "fault", 3;
     /// Resident set of a process after a change: word 1 anonymous pages << 32 | file pages,
     /// word 2 size = shared-memory pages, thread id = process id.
     Rss = 33, "rss", 3;
+    /// Swapped out pages of a process after a change: word 2 size = their number, thread id = process id.
+    Swap = 34, "swap", 3;
     /// A thread or process was made by the thread of word 2: word 1 the new thread id, word 2 size = clone flags (lower 32 bits).
     Clone = 48, "clone", 3;
     /// The thread replaced its program (`execve`): word 1 the thread id it had before, word 2 size = process id.

@@ -33,6 +33,16 @@ pub const TRACEPOINTS: &[Tracepoint] = &[
     required("syscalls", "sys_exit_madvise"),
     required("syscalls", "sys_enter_mprotect"),
     required("syscalls", "sys_exit_mprotect"),
+    optional("syscalls", "sys_enter_mlock"),
+    optional("syscalls", "sys_exit_mlock"),
+    optional("syscalls", "sys_enter_mlock2"),
+    optional("syscalls", "sys_exit_mlock2"),
+    optional("syscalls", "sys_enter_munlock"),
+    optional("syscalls", "sys_exit_munlock"),
+    optional("syscalls", "sys_enter_mlockall"),
+    optional("syscalls", "sys_exit_mlockall"),
+    optional("syscalls", "sys_enter_munlockall"),
+    optional("syscalls", "sys_exit_munlockall"),
     optional("kmem", "rss_stat"),
     required("task", "task_newtask"),
     required("sched", "sched_process_exec"),
@@ -82,6 +92,8 @@ pub const SEEN: &str = "SEEN";
 
 /// Global, `u32`: the [`crate::WIRE_VERSION`] the object was built for.
 pub const WIRE: &str = "WIRE";
+/// Global, `u32`: zero, which nobody changes.
+pub const NEVER: &str = "NEVER";
 /// Global, `u32`: the [`machine`] whose registers the heap programs read. Default [`machine::X86_64`].
 pub const MACHINE: &str = "MACHINE";
 /// Global, `u32`: 1 = processes stop where probes may be missing, 0 = never. Default 0.

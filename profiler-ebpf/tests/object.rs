@@ -60,6 +60,7 @@ fn every_global_is_there_with_its_default() {
         assert_eq!(value(field.global), field.default.to_le_bytes(), "{}", field.global);
     }
     assert_eq!(value(wire::WIRE), wire::WIRE_VERSION.to_le_bytes());
+    assert_eq!(value(wire::NEVER), 0u32.to_le_bytes());
     assert_eq!(value(wire::MACHINE), wire::machine::X86_64.to_le_bytes());
     assert_eq!(value(wire::STOP), 0u32.to_le_bytes());
     assert_eq!(value(wire::SPIN_ROUNDS), 0u32.to_le_bytes());

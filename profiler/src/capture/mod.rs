@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`recording`]: what is recorded and how, and what is known at the end; [`session`]: one recording from beginning to end;
-//! - [`permission`]: what this machine allows; [`object`], [`fields`]: the kernel half, fitted to this kernel;
+//! - [`permission`]: what this machine allows; [`features`]: what its kernel can do; [`object`], [`fields`], [`copies`]: the kernel half, fitted to it;
 //! - [`launch`]: a program that starts when everything is ready; [`attach`], [`detach`]: the probes;
 //! - [`decode`], [`tasks`], [`stacks`]: records into events, threads into address spaces, origins of calls into places in a tree; [`code`]: what lies there; [`facts`], [`notes`]: what is told beside the events;
 //! - [`size`]: how large the ring is; [`losses`]: when something did not fit; [`costs`]: what the probes cost;
@@ -52,10 +52,12 @@
 mod answer;
 pub mod attach;
 pub mod code;
+pub mod copies;
 pub mod costs;
 pub mod decode;
 pub mod detach;
 pub mod facts;
+pub mod features;
 pub mod fields;
 pub mod guard;
 mod interrupts;

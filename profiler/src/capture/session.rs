@@ -11,6 +11,7 @@ use super::costs::{self, Costs};
 use super::decode::Decoder;
 use super::detach::Detaching;
 use super::facts::ProcessFacts;
+use super::features;
 use super::guard::Guard;
 use super::interrupts::Interrupts;
 use super::launch::{self, Ended, Held, Started};
@@ -123,6 +124,9 @@ impl Session {
         let missing = attach::tracepoints(&mut object.ebpf)?;
         let mut notes = Notes::default();
         missing.iter().for_each(|name| notes.push(format!("This kernel has no tracepoint {name}: what it tells was not recorded.")));
+        if !features::counts_exactly() {
+            notes.push("Before Linux 6.2 the kernel tells changes of the resident set late, by up to 64 pages for each thread.".to_owned());
+        }
         Ok(Session {
             object,
             heap,

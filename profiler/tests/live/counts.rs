@@ -21,7 +21,7 @@ macro_rules! each {
 
         #[test]
         fn every_program_is_recorded() {
-            let elsewhere = ["call_sites", "flood", "kernel_rules", "late_library", "leader_exit", "left_memory", "loop_forever", "nothing", "older_heap"];
+            let elsewhere = ["call_sites", "flood", "kernel_rules", "late_library", "leader_exit", "left_memory", "lock_all", "loop_forever", "nothing", "older_heap"];
             let mut named: Vec<&str> = vec![$(stringify!($name)),*];
             named.extend(elsewhere);
             named.sort();
