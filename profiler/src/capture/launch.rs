@@ -138,12 +138,21 @@ fn child(go: i32, failure: i32, path: &CString, argv: &[*const libc::c_char]) ->
         if libc::read(go, (&raw mut byte).cast(), 1) != 1 {
             libc::_exit(127);
         }
+        give_up_privileges();
         // Rust ignores SIGPIPE, and that would be inherited.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::execv(path.as_ptr(), argv.as_ptr());
         let errno = *libc::__errno_location();
         libc::write(failure, (&raw const errno).cast(), 4);
         libc::_exit(127)
+    }
+}
+
+/// The capabilities that heapcast was given to record with are not the program's. Those of root are its own, be it started by heapcast or not.
+fn give_up_privileges() {
+    for capability in super::permission::CAPABILITIES {
+        // SAFETY: no memory is concerned. Where a capability was not handed on there is nothing to lower.
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_LOWER, capability as libc::c_ulong, 0, 0) };
     }
 }
 
