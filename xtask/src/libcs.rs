@@ -39,7 +39,7 @@ fn fetch(mirror: &str, release: &str, folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    set_up(mirror, release, folder).map_err(failed)?;
+    set_up(&source(mirror, release), folder).map_err(failed)?;
     run_command(apt("apt-get", folder).args(["--quiet=2", "update"]))?;
     run_command(apt("apt-get", folder).args(["--quiet=2", "download"]).args(PACKAGES))?;
     let mut version = None;
@@ -53,10 +53,15 @@ fn fetch(mirror: &str, release: &str, folder: &Path) -> Result<(), String> {
     fs::write(version_file, version).map_err(failed)
 }
 
-/// Prepares a folder for [`apt`]: one release of this mirror.
-pub(crate) fn set_up(mirror: &str, release: &str, folder: &Path) -> std::io::Result<()> {
+/// Prepares a folder for [`apt`] with these sources.
+pub(crate) fn set_up(sources: &str, folder: &Path) -> std::io::Result<()> {
     ["lists/partial", "cache/archives/partial"].iter().try_for_each(|name| fs::create_dir_all(folder.join(name)))?;
-    fs::write(folder.join("sources.list"), format!("deb [signed-by={KEYS}] {mirror} {release} main\n"))
+    fs::write(folder.join("sources.list"), sources)
+}
+
+/// One release of a mirror, as a line of `sources.list`.
+pub(crate) fn source(mirror: &str, release: &str) -> String {
+    format!("deb [signed-by={KEYS}] {mirror} {release} main\n")
 }
 
 /// `apt-get` or `apt-cache` with lists, sources and downloads in a folder of its own; nothing of the machine changes.

@@ -7,6 +7,7 @@ mod claims;
 mod diff;
 mod doctor;
 mod export;
+mod found;
 mod inspect;
 mod losses;
 mod manifest;

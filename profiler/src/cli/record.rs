@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::progress::Talk;
-use super::{losses, manifest, output, overhead};
+use super::{found, losses, manifest, output, overhead};
 use crate::capture::detach::Detaching;
 use crate::capture::facts::ProcessFacts;
 use crate::capture::losses::Loss;
@@ -136,6 +136,7 @@ fn summary(recorded: &Recorded, trace: &Path, events: u64, bytes: u64) -> String
         (StoppedBy::Duration, _) => text += "stopped after the given time\n",
         (StoppedBy::Sink(_), _) => {}
     }
+    text += &found::in_recording(&recorded.processes);
     for process in &recorded.processes {
         if process.allocators.is_empty() && !process.is_left_alone() {
             text += &format!(

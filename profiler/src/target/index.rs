@@ -87,9 +87,7 @@ impl Index {
 
     fn examine(&mut self, pid: u32, file: FileId, mapping: &Mapping) -> Result<Known> {
         let (source, _) = open(pid, mapping)?;
-        // Debug files are installed where the process lives, or here.
-        let roots = [PathBuf::from(format!("/proc/{pid}/root")), PathBuf::from("/")];
-        let known = match allocator::examine_among(&ReadCache::new(source), &mapping.path, &roots, &self.kernel) {
+        let known = match allocator::examine_among(&ReadCache::new(source), &mapping.path, &roots(pid), &self.kernel) {
             Verdict::Allocators(allocators) => Known::Allocators(allocators.into_iter().map(Arc::new).collect()),
             Verdict::Unsupported(reason) => Known::Unsupported(reason),
             Verdict::Nothing => Known::Nothing,
@@ -97,6 +95,11 @@ impl Index {
         self.known.insert(file, known.clone());
         Ok(known)
     }
+}
+
+/// Where debug files of a process's code may be installed: where it lives, or here.
+pub(super) fn roots(pid: u32) -> [PathBuf; 2] {
+    [PathBuf::from(format!("/proc/{pid}/root")), PathBuf::from("/")]
 }
 
 /// Opens the file behind a mapping, and tells the path that led to it. The process may live in another root folder, the file may have

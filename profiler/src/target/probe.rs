@@ -5,7 +5,7 @@
 //! while every argument is still in a known register and the stack pointer and the return address are where they were at the entry. The latter
 //! makes the point safe for a return probe, which replaces the return address there, and lets a program read the caller.
 //!
-//! The search is the same for every [`Machine`]; [`x86_64`](super::x86_64) and [`aarch64`](super::aarch64) decode.
+//! The search is the same for every machine; [`x86_64`](super::x86_64) and [`aarch64`](super::aarch64) decode.
 
 use super::emulate::{Handling, Kernel};
 use super::flow::Turn;

@@ -15,6 +15,7 @@ mod losses;
 mod outputs;
 mod overhead;
 mod pauses;
+mod places;
 mod privileges;
 mod real;
 mod redis;

@@ -22,7 +22,7 @@ pub(super) fn kernel(release: &str) -> Result<PathBuf, String> {
     }
     let mirror = mirror().ok_or("no mirror of Debian is set up here: kernels of other releases cannot be fetched")?;
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    crate::libcs::set_up(&mirror, release, &folder).map_err(failed)?;
+    crate::libcs::set_up(&crate::libcs::source(&mirror, release), &folder).map_err(failed)?;
     run_command(apt("apt-get", &folder).args(["--quiet=2", "update"]))?;
     let image = depends(&folder, NEWEST, "linux-image-").into_iter().next().ok_or(format!("{release} has no package {NEWEST}"))?;
     // Newer packages have the kernel itself in another one.
