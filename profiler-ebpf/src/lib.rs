@@ -236,6 +236,8 @@ pub mod target {
     pub const RECORDED: u32 = 1;
     /// Recorded; stops itself at its first return from a system call, then [`RECORDED`].
     pub const NEWBORN: u32 = 2;
+    /// Recorded and never stopped: the recorder itself, while it measures what its probes cost.
+    pub const MEASURED: u32 = 3;
 }
 
 /// Resident bytes of one process (value of the map `SEEDS`).

@@ -47,6 +47,8 @@ pub struct ProcessFacts {
     pub max_rss: Option<Bytes>,
     /// The same totals as `faults` when the image began.
     pub faults_before: (u64, u64),
+    /// Processor time that the process had taken when the image began.
+    pub cpu_before: Nanos,
 }
 
 /// Most threads of one image whose names are kept.
@@ -79,6 +81,7 @@ impl ProcessFacts {
             environment: environment(pid),
             started,
             faults_before: process::minflt_majflt(pid).unwrap_or_default(),
+            cpu_before: process::cpu_time(pid).unwrap_or_default(),
             ..ProcessFacts::default()
         }
     }
@@ -138,6 +141,7 @@ impl ProcessFacts {
             faults_before: (0, 0),
             pid_inside: process::pid_inside(pid),
             names: BTreeMap::new(),
+            cpu_before: Nanos(0),
             ..self.clone()
         }
     }

@@ -9,9 +9,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::progress::Talk;
-use super::{found, limits, manifest, output};
+use super::{found, limits, losses, manifest, output, overhead};
 use crate::capture::detach::Detaching;
 use crate::capture::facts::ProcessFacts;
+use crate::capture::losses::Loss;
 use crate::capture::{self, Events, Limit, Limits, Options, Recorded, Sink, StoppedBy, Subject, Windows};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
@@ -19,6 +20,7 @@ use crate::event::origin::Origins;
 use crate::trace::manifest::Calls;
 use crate::trace::{Manifest, Writer};
 use crate::units::{Bytes, Nanos};
+use crate::workload::{Gaps, ProbeCost};
 
 /// How to record; shared by `record` and `run`.
 #[derive(clap::Args, Clone)]
@@ -41,8 +43,9 @@ pub(super) struct Recording {
     #[arg(long, value_name = "LIMIT", value_parser = limits::limit)]
     stop_after: Vec<limits::StopAfter>,
     /// Size of the buffer between kernel and recorder (a power of two). What a program that outruns it does is lost and counted
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = clap::value_parser!(Bytes))]
-    ring: Bytes,
+    /// [default: 32M for each processor that the target can keep busy, 16M to 128M, at most 1/32 of the available memory]
+    #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(Bytes))]
+    ring: Option<Bytes>,
     /// Record the kernel's resident-set counters at each change by this much
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = clap::value_parser!(Bytes))]
     rss_step: Bytes,
@@ -105,11 +108,11 @@ impl Recording {
         let mut limits = Limits { time: self.duration, ..Limits::default() };
         self.stop_after.iter().for_each(|limit| limit.lower(&mut limits));
         Ok(Options {
+            ring: self.ring.unwrap_or_else(|| capture::size::ring(&subject)),
             subject,
             events: self.events,
             windows,
             limits,
-            ring: self.ring,
             rss_step: self.rss_step,
             follow: !self.no_follow,
             lossless: self.lossless,
@@ -158,9 +161,11 @@ pub(super) fn record(options: &Options, trace: &Path, force: bool, talk: Talk) -
         return Err(Error::new(error.kind, format!("{error}; what was recorded before is in {}", trace.display())));
     }
     let calls = manifest.calls;
-    manifest::complete(&mut manifest, &recorded);
+    manifest::complete(&mut manifest, &recorded, writing.cost()?);
+    let told = [losses::sentence(&manifest), manifest.overhead.as_ref().and_then(overhead::sentence)];
     let (events, bytes) = writing.finish(manifest)?;
-    Ok((summary(&recorded, calls, trace, events, bytes), recorded.detaching))
+    let told: String = told.into_iter().flatten().map(|sentence| sentence + "\n").collect();
+    Ok((summary(&recorded, calls, trace, events, bytes) + &told, recorded.detaching))
 }
 
 fn summary(recorded: &Recorded, calls: Calls, trace: &Path, events: u64, bytes: u64) -> String {
@@ -216,6 +221,9 @@ enum Message {
     Events(Vec<Event>),
     Origins(Origins),
     Processes(Vec<ProcessFacts>),
+    Losses(Vec<Loss>),
+    /// Asks for what the events so far tell of the cost of the heap probes.
+    Cost(SyncSender<ProbeCost>),
     Finish(Box<Manifest>),
 }
 
@@ -248,6 +256,13 @@ impl Writing {
         self.join()
     }
 
+    /// What the events tell of the cost of the heap probes.
+    fn cost(&mut self) -> Result<ProbeCost> {
+        let (answer, cost) = sync_channel(1);
+        self.send(Message::Cost(answer))?;
+        cost.recv().or_else(|_| self.join().map(|_| ProbeCost::default()))
+    }
+
     fn send(&mut self, message: Message) -> Result<()> {
         match self.messages.send(message) {
             Ok(()) => Ok(()),
@@ -272,6 +287,11 @@ impl Sink for Writing {
         self.send(Message::Origins(origins))
     }
 
+    fn losses(&mut self, losses: &[Loss]) {
+        // As below.
+        self.messages.send(Message::Losses(losses.to_vec())).unwrap_or_default();
+    }
+
     fn processes(&mut self, processes: &[ProcessFacts]) {
         // A failed writer is noticed with the next events.
         self.messages.send(Message::Processes(processes.to_vec())).unwrap_or_default();
@@ -283,7 +303,7 @@ impl Sink for Writing {
 }
 
 fn write(mut writer: Writer, mut manifest: Manifest, incoming: &Receiver<Message>, bytes: &AtomicU64) -> Result<(u64, u64)> {
-    let mut flushed = Instant::now();
+    let (mut flushed, mut gaps) = (Instant::now(), Gaps::default());
     loop {
         // Not only when nothing comes: a steady trickle must reach the disk as well.
         if flushed.elapsed() >= FLUSH {
@@ -292,7 +312,15 @@ fn write(mut writer: Writer, mut manifest: Manifest, incoming: &Receiver<Message
         }
         bytes.store(writer.bytes_written(), Ordering::Relaxed);
         match incoming.recv_timeout(FLUSH) {
-            Ok(Message::Events(batch)) => batch.iter().try_for_each(|event| writer.push(event))?,
+            Ok(Message::Events(batch)) => {
+                batch.iter().for_each(|event| gaps.add(event));
+                batch.iter().try_for_each(|event| writer.push(event))?;
+            }
+            Ok(Message::Cost(answer)) => answer.send(gaps.cost()).unwrap_or_default(),
+            Ok(Message::Losses(losses)) => {
+                manifest.losses = manifest::losses(&losses);
+                writer.describe(&manifest)?;
+            }
             Ok(Message::Origins(origins)) => writer.origins(&origins)?,
             Ok(Message::Processes(processes)) => {
                 manifest.processes = processes.iter().map(|facts| manifest::process(facts, manifest.calls)).collect();

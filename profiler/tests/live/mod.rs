@@ -14,6 +14,7 @@ mod libraries;
 mod losses;
 mod modes;
 mod outputs;
+mod overhead;
 mod pauses;
 mod places;
 mod privileges;
