@@ -141,6 +141,15 @@
     tell(chart);
   }
 
+  // From the lowest to the highest reading at a time; nothing where there is one reading.
+  function bandAt(index, time, decimals) {
+    if (!bands) return "";
+    let after = starts[index].findIndex((at) => at > time);
+    if (after < 0) after = starts[index].length;
+    const low = bands.low[index][after - 1], high = bands.high[index][after - 1];
+    return low === null || low === undefined || low === high ? "" : ` (${shown(low, decimals)}–${shown(high, decimals)})`;
+  }
+
   // Puts the values under the cross-hair, or else the highest ones, beside the names.
   function tell(u) {
     const at = u.cursor.left >= 0 ? u.cursor.idx : null;
@@ -151,7 +160,7 @@
       if (length === 0) return;
       const values = u.data[index + 1], found = u.cursor.idxs[index + 1];
       const value = peaks[index] === null ? null : here ? (found === null || found === undefined ? null : values[found]) : peaks[index];
-      legend[index].querySelector(".value").textContent = shown(value, decimals, unit.name);
+      legend[index].querySelector(".value").textContent = shown(value, decimals, unit.name) + (here && value !== null ? bandAt(index, u.data[0][at], decimals) : "");
     });
   }
 
