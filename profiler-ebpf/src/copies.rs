@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use profiler_ebpf::{COPIES, Cookie, Stop};
 
-use crate::{emit, heap, task};
+use crate::{emit, heap, preempt::keep_stack, task};
 
 /// The cookie of each copy.
 #[map]
@@ -18,6 +18,7 @@ macro_rules! copies {
     ($($copy:ident of $serve:ident: $index:literal;)*) => {$(
         #[uprobe]
         fn $copy(ctx: ProbeContext) {
+            keep_stack(&ctx);
             $serve(ctx.regs, $index);
         }
     )*};
@@ -76,8 +77,8 @@ fn free(regs: *mut pt_regs, index: u32) -> u64 {
 /// Without waiting: the process stops itself at once, if it may.
 #[inline(always)]
 fn make_room() {
-    if emit::is_crowded() {
-        task::stop(Stop::Full);
+    if emit::is_crowded() && task::recorded() {
+        task::halt(Stop::Full);
     }
 }
 

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     cty::c_void,
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_loop},
     macros::map,
@@ -15,7 +15,15 @@ use profiler_ebpf::{Counts, KIND_SLOTS, Kind, extent, head};
 /// Size in bytes; the user half sets another one at load time.
 const DEFAULT_RING_BYTES: u32 = 1 << 20;
 
-/// Most turns that a probe of the malloc family waits for a crowded ring, about 20 ns each; 0: never waits.
+/// A call of the malloc family waits while more bytes than this are in the ring; 0: never.
+#[unsafe(no_mangle)]
+static WAIT_ABOVE: Global<u64> = Global::new(0);
+
+/// A process stops wherever it may while more bytes than this are in the ring; 0: never.
+#[unsafe(no_mangle)]
+static STOP_ABOVE: Global<u64> = Global::new(0);
+
+/// Most turns of that waiting, about 20 ns each.
 #[unsafe(no_mangle)]
 static SPIN_ROUNDS: Global<u32> = Global::new(0);
 
@@ -92,31 +100,40 @@ pub(crate) fn announce(kind: Kind, place: u64, act: impl FnOnce() -> bool) {
     put(kind, |time| [head(kind, time), place, extent(0, tid)], act);
 }
 
-/// Waits while the ring is nearly full, up to `SPIN_ROUNDS`; true if it still is.
-#[inline(always)]
-pub(crate) fn crowded() -> bool {
-    if !is_crowded() {
-        return false;
-    }
-    unsafe { bpf_loop(SPIN_ROUNDS.load(), wait_round as *mut c_void, core::ptr::null_mut(), 0) };
-    !has_room()
-}
-
-/// Whether the ring is nearly full, where that matters.
+/// Whether a call of the malloc family has to wait. Nothing is asked of the ring where nothing waits.
 #[inline(always)]
 pub(crate) fn is_crowded() -> bool {
-    SPIN_ROUNDS.load() != 0 && !has_room()
+    exceeds(WAIT_ABOVE.load())
+}
+
+/// Whether the room is going that is kept for what does not wait.
+#[inline(always)]
+pub(crate) fn is_nearly_full() -> bool {
+    exceeds(STOP_ABOVE.load())
+}
+
+#[inline(always)]
+fn exceeds(mark: u64) -> bool {
+    mark != 0 && EVENTS.query(BPF_RB_AVAIL_DATA.into()) > mark
+}
+
+/// Waits while the ring is crowded, up to `SPIN_ROUNDS`; true if it still is. The only use of `bpf_loop`.
+#[inline(always)]
+pub(crate) fn still_crowded_after_waiting() -> bool {
+    let begun = unsafe { bpf_ktime_get_ns() };
+    unsafe { bpf_loop(SPIN_ROUNDS.load(), wait_round as *mut c_void, core::ptr::null_mut(), 0) };
+    if let Some(counts) = COUNTS.get_ptr_mut(0) {
+        unsafe {
+            add(&raw mut (*counts).waits, 1);
+            add(&raw mut (*counts).waited_ns, bpf_ktime_get_ns() - begun);
+        }
+    }
+    is_crowded()
 }
 
 /// One turn of the waiting loop; 1 ends it.
 extern "C" fn wait_round(_turn: u64, _context: *mut c_void) -> i64 {
-    has_room().into()
-}
-
-/// A quarter is kept for the records that cannot wait.
-#[inline(always)]
-fn has_room() -> bool {
-    EVENTS.query(BPF_RB_AVAIL_DATA.into()) < EVENTS.query(BPF_RB_RING_SIZE.into()) / 4 * 3
+    (!is_crowded()).into()
 }
 
 /// A call inside another call of the malloc family was left out on purpose.
@@ -143,10 +160,11 @@ fn put<const WORDS: usize>(kind: Kind, words: impl FnOnce(u64) -> [u64; WORDS], 
     let slot = kind as usize & (KIND_SLOTS - 1);
     match EVENTS.reserve::<[u64; WORDS]>(0) {
         Some(mut entry) => {
-            entry.write(words(unsafe { bpf_ktime_get_ns() }));
+            // Before the time is taken: an act that is announced happened no later than its record says.
             if !act() {
                 return entry.discard(BPF_RB_NO_WAKEUP.into());
             }
+            entry.write(words(unsafe { bpf_ktime_get_ns() }));
             // A wake-up per record costs more than twice the record: the reader polls.
             entry.submit(BPF_RB_NO_WAKEUP.into());
             unsafe { add_one(&raw mut (*counts).made[slot]) }
@@ -155,9 +173,14 @@ fn put<const WORDS: usize>(kind: Kind, words: impl FnOnce(u64) -> [u64; WORDS], 
     }
 }
 
+#[inline(always)]
+unsafe fn add_one(counter: *mut u64) {
+    unsafe { add(counter, 1) }
+}
+
 /// Atomic, because on a preemptible kernel another thread's probe may run in the middle of ours on this processor.
 /// Written out, because the compiler offers no atomic addition for a target without compare-and-swap.
 #[inline(always)]
-unsafe fn add_one(counter: *mut u64) {
-    unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1u64) }
+pub(crate) unsafe fn add(counter: *mut u64, amount: u64) {
+    unsafe { asm!("lock *(u64 *)({counter} + 0) += {amount}", counter = in(reg) counter, amount = in(reg) amount) }
 }

@@ -5,10 +5,12 @@
 //!
 //! ```text
 //!  deeper        part of it (`realloc` calling `free`): not recorded
-//!  same depth    its last step is a jump to another probed function (`realloc(NULL, n)` to `malloc`): not recorded either;
-//!                both return at once, so that as many returns are ignored as jumps were seen
+//!  same depth    its last step is a jump to another probed function (`realloc(NULL, n)` to `malloc`): not recorded either
 //!  above         the slot's call never returned to us (a `longjmp`, an exception): it is lost
 //! ```
+//!
+//! The first return at its depth ends a call. More of them may follow at once: one for each jump, and before Linux 6.13 one for every other process
+//! whose return probes are at the same place, because kernels asked whose probe it is at the entry only.
 
 use aya_ebpf::{
     Global,
@@ -19,7 +21,7 @@ use aya_ebpf::{
 };
 use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, align_flags, array_size, place};
 
-use crate::{emit, machine, stack, task};
+use crate::{emit, machine, preempt::keep_stack, stack, task};
 
 /// Entries of `PENDING` and `CALLS`.
 #[unsafe(no_mangle)]
@@ -30,8 +32,6 @@ static THREAD_SLOTS: Global<u32> = Global::new(DEFAULT_THREAD_SLOTS);
 struct Pending {
     tid: u32,
     kind: u8,
-    /// Jumps from this call to other probed functions whose returns are still to come.
-    jumps: u8,
     /// Alignment flags of the record.
     flags: u16,
     /// Stack pointer at the entry.
@@ -70,24 +70,25 @@ pub(crate) fn forget(tid: u32) {
         unsafe {
             if (*slot).tid == tid {
                 (*slot).kind = 0;
-                (*slot).jumps = 0;
+                (*slot).sp = 0;
             }
         }
     }
 }
 
 /// The program waits for the reader rather than outrun it. Only here: this is where almost all records come from, and
-/// here the kernel holds no lock.
+/// here the kernel holds no lock. A process that was let go has nobody to wait for.
 #[inline(always)]
 fn make_room() {
-    if emit::crowded() {
-        task::stop(Stop::Full);
+    if emit::is_crowded() && task::recorded() && emit::still_crowded_after_waiting() {
+        task::halt(Stop::Full);
     }
 }
 
 /// Entry of every function of the family but `free`; the cookie says which one it is.
 #[uprobe]
 fn heap_enter(ctx: ProbeContext) {
+    keep_stack(&ctx);
     make_room();
     enter(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }));
 }
@@ -95,6 +96,7 @@ fn heap_enter(ctx: ProbeContext) {
 /// Entry of `free`.
 #[uprobe]
 fn heap_free(ctx: ProbeContext) {
+    keep_stack(&ctx);
     make_room();
     free(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }));
 }
@@ -104,13 +106,12 @@ pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie) {
     let tid = emit::current_tid();
     let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
     let sp = machine::stack_pointer(ctx.regs);
-    let outer = unsafe { &mut *slot };
+    let outer = unsafe { &*slot };
     // Another thread's call in the slot is lost, too: that is counted when it returns.
     if outer.kind != 0 && outer.tid == tid {
         if sp > outer.sp {
             emit::count_unpaired();
         } else {
-            outer.jumps += u8::from(sp == outer.sp);
             return emit::count_nested();
         }
     }
@@ -122,12 +123,17 @@ pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie) {
 /// Return of every function of the family but `free`.
 #[uretprobe]
 fn heap_return(ctx: RetProbeContext) {
+    keep_stack(&ctx);
     let tid = emit::current_tid();
     let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
     let call = unsafe { &mut *slot };
     let same_depth = machine::stack_pointer(ctx.regs) == machine::stack_after_return(call.sp);
     if call.tid != tid || call.kind == 0 {
-        return unmatched(call, call.tid == tid && same_depth);
+        // Neither one more return of the last call, nor another process's.
+        if !(call.tid == tid && same_depth) && task::recorded() {
+            emit::count_unpaired();
+        }
+        return;
     }
     if !same_depth {
         return;
@@ -141,16 +147,6 @@ fn heap_return(ctx: RetProbeContext) {
         Kind::Trim => emit::short(kind, place(result, 0), call.size),
         Kind::PosixMemalign => emit::medium(kind, place(stored_result(result, call.pointer), call.flags), call.size, call.origin),
         _ => emit::medium(kind, place(result, call.flags), call.size, call.origin),
-    }
-}
-
-/// A return while no call is awaited: the second one after a jump, or one whose entry was not seen.
-#[inline(always)]
-fn unmatched(call: &mut Pending, same_depth: bool) {
-    if same_depth && call.jumps > 0 {
-        call.jumps -= 1;
-    } else {
-        emit::count_unpaired();
     }
 }
 
@@ -182,7 +178,7 @@ fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pe
         _ => (first, 0, 0),
     };
     let origin = if matches!(kind, Kind::Mallopt | Kind::Trim) { 0 } else { stack::origin(ctx) };
-    Some(Pending { tid, kind: kind as u8, jumps: 0, flags: align_flags(align), sp, size, pointer, origin })
+    Some(Pending { tid, kind: kind as u8, flags: align_flags(align), sp, size, pointer, origin })
 }
 
 /// `posix_memalign` returns an error number and stores the address.

@@ -23,7 +23,7 @@
 #![no_std]
 
 /// Version of this format; the user half refuses an object that was built for another one.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// Bytes of one word.
 pub const WORD_BYTES: usize = 8;
@@ -324,6 +324,10 @@ pub struct Counts {
     pub nested: u64,
     /// Returns whose entry was not seen or was overwritten: lost calls.
     pub unpaired: u64,
+    /// Calls that waited because the ring was crowded.
+    pub waits: u64,
+    /// How long they did, ns.
+    pub waited_ns: u64,
 }
 
 mod names;

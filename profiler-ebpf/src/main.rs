@@ -20,6 +20,7 @@ mod emit;
 mod fault;
 mod heap;
 mod machine;
+mod preempt;
 mod rss;
 mod stack;
 mod task;

@@ -75,20 +75,28 @@ pub const CALLS: &str = "CALLS";
 /// Map: [`crate::Resident`] by process id, what a process holds when it is attached to (set it together with `TARGETS`).
 pub const SEEDS: &str = "SEEDS";
 
+/// Map: how often each process stopped itself (`u64` by process id).
+pub const STOPS: &str = "STOPS";
 /// Map: the hashes of the stacks that were told; `max_entries` bounds how many different ones are.
 pub const SEEN: &str = "SEEN";
 
 /// Global, `u32`: the [`crate::WIRE_VERSION`] the object was built for.
 pub const WIRE: &str = "WIRE";
+/// Global, `u32`: zero, which nobody changes.
+pub const NEVER: &str = "NEVER";
 /// Global, `u32`: the [`machine`] whose registers the heap programs read. Default [`machine::X86_64`].
 pub const MACHINE: &str = "MACHINE";
 /// Global, `u32`: 1 = processes stop where probes may be missing, 0 = never. Default 0.
 pub const STOP: &str = "STOP";
 /// Global, `u64`: bytes of change in the resident set that make a record. Default [`DEFAULT_RSS_STEP`].
 pub const RSS_STEP: &str = "RSS_STEP";
-/// Global, `u32`: turns of about 20 ns that a call of the malloc family waits while the ring is more than three quarters full;
-/// after that the process stops itself ([`crate::Stop::Full`]) if `STOP` allows it, else records are lost. Default 0: no waiting,
-/// no such stops. The copies do not wait.
+/// Global, `u64`: a call of the malloc family waits while more bytes than this are in the ring; after that the process stops itself
+/// ([`crate::Stop::Full`]), and where it cannot be stopped records are lost. Default 0: no waiting.
+pub const WAIT_ABOVE: &str = "WAIT_ABOVE";
+/// Global, `u64`: with more bytes than this in the ring, a process stops itself also at system calls and where its resident set changes.
+/// Default 0: no such stops.
+pub const STOP_ABOVE: &str = "STOP_ABOVE";
+/// Global, `u32`: most turns of about 20 ns of that waiting. Default 0. The copies do not wait.
 pub const SPIN_ROUNDS: &str = "SPIN_ROUNDS";
 /// Global, `u32`: entries of the maps `PENDING` and `CALLS`. Default [`DEFAULT_THREAD_SLOTS`].
 pub const THREAD_SLOTS: &str = "THREAD_SLOTS";

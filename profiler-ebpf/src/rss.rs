@@ -88,6 +88,10 @@ fn rss_stat(ctx: TracePointContext) {
         None if recorded => discover(&change),
         None => {}
     }
+    // Here for the page faults as well, which cannot stop a process: the kernel has its interrupts off there, and nearly each brings a page.
+    if own != 0 {
+        task::keep_room();
+    }
 }
 
 #[inline(always)]

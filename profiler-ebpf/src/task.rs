@@ -2,9 +2,10 @@
 
 use aya_ebpf::{
     Global,
+    bindings::BPF_NOEXIST,
     helpers::bpf_send_signal_thread,
     macros::{map, tracepoint},
-    maps::Array,
+    maps::{Array, HashMap},
     programs::TracePointContext,
 };
 use profiler_ebpf::{DEFAULT_PID_LIMIT, Kind, Stop, offset, place, target};
@@ -26,10 +27,15 @@ static EXEC_OLD_PID: Global<u32> = Global::new(offset::EXEC_OLD_PID);
 const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x10000;
 const SIGSTOP: u32 = 19;
+const MAX_STOPPING: u32 = 16384;
 
 /// State of each process by its id, see [`target`].
 #[map]
 static TARGETS: Array<u32> = Array::with_max_entries(DEFAULT_PID_LIMIT, 0);
+
+/// How often each process has stopped itself, by its id: what is left to answer when the recorder is gone.
+#[map]
+static STOPS: HashMap<u32, u64> = HashMap::with_max_entries(MAX_STOPPING, 0);
 
 /// Is the current process recorded?
 #[inline(always)]
@@ -58,16 +64,46 @@ pub(crate) fn syscall_result(ctx: &TracePointContext) -> Result<u64, i32> {
     unsafe { ctx.read_at(SYS_EXIT_RET.load() as usize) }
 }
 
-/// Stops the current process before its next user instruction and says so, if stops are wanted.
-///
-/// The signal goes before the record is seen: a SIGCONT in answer to the record must never come before the SIGSTOP.
-/// And it goes only if the record has a place: nobody would continue a process that stopped unheard.
+/// Stops the current process because probes may be missing, if such stops are wanted.
 #[inline(always)]
 pub(crate) fn stop(reason: Stop) {
     if STOP.load() != 0 {
-        let place = place(emit::current_pid().into(), reason as u16);
-        emit::announce(Kind::Stopped, place, || unsafe { bpf_send_signal_thread(SIGSTOP) } == 0);
+        halt(reason);
     }
+}
+
+/// The records that do not wait have a part of the ring for themselves; before that is full, the process stops. To be asked where the kernel
+/// may send a signal at once: with interrupts on, and not on behalf of somebody else.
+#[inline(always)]
+pub(crate) fn keep_room() {
+    if emit::is_nearly_full() {
+        halt(Stop::Full);
+    }
+}
+
+/// Stops the current process before its next user instruction and says so.
+///
+/// The signal goes before the record is seen: a SIGCONT in answer to the record must never come before the SIGSTOP.
+/// And it goes only if the record has a place and the stop is counted: nobody would continue a process that stopped unheard.
+#[inline(always)]
+pub(crate) fn halt(reason: Stop) {
+    let pid = emit::current_pid();
+    emit::announce(Kind::Stopped, place(pid.into(), reason as u16), || send_stop(pid));
+}
+
+#[inline(always)]
+fn send_stop(pid: u32) -> bool {
+    if STOPS.get_ptr(pid).is_none() {
+        // Another thread may be as far as this: the first one's entry stays.
+        let _ = STOPS.insert(pid, 0, BPF_NOEXIST.into());
+    }
+    let Some(stops) = STOPS.get_ptr_mut(pid) else { return false };
+    unsafe { emit::add(stops, 1) };
+    let sent = unsafe { bpf_send_signal_thread(SIGSTOP) } == 0;
+    if !sent {
+        unsafe { emit::add(stops, 1u64.wrapping_neg()) };
+    }
+    sent
 }
 
 /// A task was made; runs in its parent before the new task can run.

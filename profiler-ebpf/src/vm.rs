@@ -83,6 +83,7 @@ fn exit(ctx: &TracePointContext, kind: Kind) {
     if kind == Kind::Mmap && brings_code(&call.args, result) {
         task::stop(Stop::Mapping);
     }
+    task::keep_room();
 }
 
 #[inline(always)]

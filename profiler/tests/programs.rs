@@ -37,8 +37,19 @@ pub(crate) fn compile(name: &str) -> Result<PathBuf, String> {
     build(&folder().join(format!("{name}.c")), name, &arguments)
 }
 
+/// The same, linked statically with musl.
+pub(crate) fn compile_with_musl(name: &str) -> Result<PathBuf, String> {
+    let arguments = ["-static".to_owned(), "-pthread".to_owned()];
+    build_with("musl-gcc", &folder().join(format!("{name}.c")), &format!("{name}-musl"), &arguments)
+}
+
 /// Builds a file with gcc into the temporary folder of the tests.
 pub(crate) fn build(source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
+    build_with("gcc", source, name, arguments)
+}
+
+/// The same with another compiler that understands gcc's options.
+pub(crate) fn build_with(compiler: &str, source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let built = built.get_or_insert_default();
@@ -48,9 +59,9 @@ pub(crate) fn build(source: &Path, name: &str, arguments: &[String]) -> Result<P
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // Built beside and renamed: another test binary may be running the old one.
     let fresh = target.with_extension(std::process::id().to_string());
-    let mut gcc = Command::new("gcc");
+    let mut gcc = Command::new(compiler);
     gcc.args(["-std=gnu11", "-O1", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(&fresh).args(arguments);
-    let output = gcc.output().map_err(|error| format!("gcc cannot be run: {error}"))?;
+    let output = gcc.output().map_err(|error| format!("{compiler} cannot be run: {error}"))?;
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::rename(&fresh, &target).expect("the program takes its place");
     built.insert(name.to_owned(), target.clone());

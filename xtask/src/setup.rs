@@ -9,9 +9,26 @@ const PACKAGES: [(&str, &[&str]); 4] = [
     ("the kernel half", &["gcc", "rustc-web", "rust-web-src", "rust-web-clippy", "llvm-22-dev", "libpolly-22-dev"]),
     (
         "the live tests",
-        &["strace", "sqlite3", "jq", "perl", "pigz", "redis-server", "redis-tools", "xz-utils", "git", "bpftrace", "imagemagick", "nodejs"],
+        &[
+            "strace",
+            "sqlite3",
+            "jq",
+            "perl",
+            "pigz",
+            "redis-server",
+            "redis-tools",
+            "xz-utils",
+            "git",
+            "bpftrace",
+            "bpftool",
+            "imagemagick",
+            "nodejs",
+        ],
     ),
-    ("recordings under other allocators, and the tests of their models", &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4"]),
+    (
+        "recordings under other allocators, and the tests of their models",
+        &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4", "musl-tools"],
+    ),
     ("the report's page tests", &["chromium", "python3", "python3-venv"]),
 ];
 const COMPONENTS: [&str; 2] = ["clippy", "rustfmt"];

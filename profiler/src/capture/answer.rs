@@ -4,8 +4,8 @@ use profiler_ebpf::{Stop, target as state};
 
 use super::decode::Signal;
 use super::facts::ProcessFacts;
-use super::guard;
 use super::session::Session;
+use super::stops;
 use crate::error::Result;
 use crate::event::{Event, ProcessId, What};
 use crate::target::{process, resident};
@@ -17,8 +17,7 @@ impl Session {
         match signal {
             Signal::Stopped { pid, why, time } => {
                 let answered = self.stopped(pid, why, time);
-                self.paused(pid, time);
-                guard::resume(pid);
+                self.go_on(pid, time);
                 match answered {
                     // A process that was killed while it waited is nothing to tell of.
                     Err(error) if process::is_alive(pid) => self.calls_missing(pid, &error),
@@ -27,6 +26,22 @@ impl Session {
             }
             Signal::LeaderEnded { process } => self.leader_ended(process),
             Signal::Ended { process, time } => self.ended(process, time),
+        }
+    }
+
+    /// Lets a process go on that has stopped at this time. Where it was continued later than that, this was a second thread's stop, which is over:
+    /// if it stands still again, it is not for us.
+    fn go_on(&mut self, pid: u32, since: Nanos) {
+        let continued = self.continued.get(&pid).copied().unwrap_or_default();
+        if since >= continued {
+            self.paused(pid, since);
+            self.continued.insert(pid, self.now());
+            if !stops::resume(pid) && process::is_alive(pid) {
+                self.notes.push(format!("Process {pid} was stopped by somebody else while it stood still for the recorder, and left so."));
+            }
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.answered(pid);
         }
     }
 
@@ -42,9 +57,6 @@ impl Session {
     }
 
     fn stopped(&mut self, pid: u32, why: Stop, time: Nanos) -> Result<()> {
-        if let Some(guard) = &mut self.guard {
-            guard.watch(pid);
-        }
         if let Some(parent) = process::parent(pid).filter(|parent| self.decoder.tasks.leader(*parent).is_some()) {
             self.parents.watch(parent);
         }
@@ -140,6 +152,8 @@ impl Session {
             facts.faults = process::minflt_majflt(pid).ok().map(|totals| facts.faults_up_to(totals));
         } else {
             self.heap.forget(pid);
+            self.object.stops.forget(pid);
+            self.continued.remove(&pid);
             // It fails for no process id that was selected before.
             self.target(pid, state::NONE).unwrap_or_default();
         }

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,8 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink,
 use aya::programs::{Program, ProgramError, RawTracePoint, TracePoint, UProbe};
 use profiler_ebpf::{self as wire, Kind as Record};
 
+use super::copies::Copies;
+use super::features;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Tid;
 use crate::target::allocator::Probe;
@@ -66,6 +67,8 @@ pub(super) fn because(error: &dyn std::error::Error) -> String {
 
 /// The heap probes of all recorded processes.
 pub struct HeapProbes {
+    /// Where one program cannot serve all functions.
+    copies: Option<Copies>,
     attached: HashSet<(u32, FileId)>,
     links: HashMap<u32, Vec<UProbeLink>>,
     detacher: mpsc::Sender<Vec<UProbeLink>>,
@@ -93,14 +96,17 @@ impl HeapProbes {
     /// # Errors
     /// `Unsupported` when the kernel refuses them.
     pub fn new(ebpf: &mut Ebpf) -> Result<HeapProbes> {
-        for name in [wire::HEAP_ENTER, wire::HEAP_RETURN, wire::HEAP_FREE] {
+        let copies = if features::serves_all() { None } else { Some(Copies::new(ebpf)?) };
+        let programs: &[&str] =
+            if copies.is_none() { &[wire::HEAP_RETURN, wire::HEAP_ENTER, wire::HEAP_FREE] } else { &[wire::HEAP_RETURN] };
+        for name in programs {
             uprobe(ebpf, name)?.load().context(Kind::Unsupported, format!("the kernel refuses the program {name}"))?;
         }
         let (detacher, links) = mpsc::channel();
         let stirred = Arc::new(Mutex::new(Instant::now()));
         let shared = stirred.clone();
         std::thread::spawn(move || detach_when_calm(links, &shared));
-        Ok(HeapProbes { attached: HashSet::new(), links: HashMap::new(), detacher, stirred })
+        Ok(HeapProbes { copies, attached: HashSet::new(), links: HashMap::new(), detacher, stirred })
     }
 
     /// Attaches the allocator's probes to one process by one of its threads; a second time does nothing. `true` when they were new.
@@ -118,12 +124,25 @@ impl HeapProbes {
             // The return first: a call between the two is then unpaired and counted, not half recorded.
             let programs: &[&str] = if probe.kind == Record::Free { &[wire::HEAP_FREE] } else { &[wire::HEAP_RETURN, wire::HEAP_ENTER] };
             for program in programs {
-                let link =
-                    attach_one(uprobe(ebpf, program)?, &located.reach, tid, probe).map_err(|cause| refused(probe, located, &cause))?;
+                let link = self.attach_one(ebpf, program, tid, (probe, located))?;
                 self.links.entry(pid).or_default().push(link);
             }
         }
         Ok(true)
+    }
+
+    fn attach_one(&mut self, ebpf: &mut Ebpf, program: &str, tid: Tid, (probe, located): (&Probe, &Located)) -> Result<UProbeLink> {
+        let cookie = probe.cookie();
+        let (name, told) = match &mut self.copies {
+            Some(copies) if program != wire::HEAP_RETURN => (copies.of(ebpf, program, cookie)?, None),
+            Some(_) => (program.to_owned(), None),
+            None => (program.to_owned(), Some(cookie.0)),
+        };
+        let location = UProbeAttachLocation::AbsoluteOffset(probe.point.file_offset);
+        let scope = NonZeroU32::new(tid).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+        let program = uprobe(ebpf, &name)?;
+        let link = program.attach(UProbeAttachPoint { location, cookie: told }, &located.reach, scope);
+        link.and_then(|id| program.take_link(id)).map_err(|cause| refused(probe, located, &cause))
     }
 
     /// Lets go of a process that has ended, in the background.
@@ -160,15 +179,8 @@ fn refused(probe: &Probe, located: &Located, cause: &ProgramError) -> Error {
     Error::new(Kind::Unsupported, format!("cannot probe {} in {}: {}", probe.symbol, located.allocator.path, because(cause)))
 }
 
-fn attach_one(program: &mut UProbe, file: &Path, tid: Tid, probe: &Probe) -> std::result::Result<UProbeLink, ProgramError> {
-    let cookie = probe.cookie().0;
-    let location = UProbeAttachLocation::AbsoluteOffset(probe.point.file_offset);
-    let scope = NonZeroU32::new(tid).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
-    let id = program.attach(UProbeAttachPoint { location, cookie: Some(cookie) }, file, scope)?;
-    program.take_link(id)
-}
-
-fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe> {
+/// A heap program by its name.
+pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe> {
     let program: Option<&mut Program> = ebpf.program_mut(name);
     program
         .and_then(|program| program.try_into().ok())

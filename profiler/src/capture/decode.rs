@@ -199,6 +199,12 @@ impl Decoder {
     }
 }
 
+/// The process that has stopped itself, if that is what a record tells.
+pub(super) fn stopped(record: &[u8]) -> Option<u32> {
+    let words = words(record).ok()?;
+    (wire::kind_of(words[0]) == Kind::Stopped as u8).then(|| wire::address_of(words[1]) as u32)
+}
+
 fn ended_event(ended: Ended, tid: Tid, time: Nanos, push: &mut impl FnMut(ProcessId, Tid, What)) -> Option<Signal> {
     match ended {
         Ended::Nothing => None,

@@ -2,13 +2,27 @@
 
 use std::thread::JoinHandle;
 
+use super::attach::HeapProbes;
+use super::decode::stopped;
+use super::guard::Guard;
+use super::object::Object;
+use super::stops;
+
 /// Probes that are being removed by a thread.
 pub struct Detaching(Option<JoinHandle<()>>);
 
 impl Detaching {
-    /// Begins to drop what holds the probes.
-    pub(super) fn begin(holder: impl Send + 'static) -> Detaching {
-        Detaching(Some(std::thread::spawn(move || drop(holder))))
+    /// Begins to drop what holds the probes. A thread that was just about to stop when its process was let go may still do so: who is left is continued
+    /// when no more probe is there, by the guard if this process ends before.
+    pub(super) fn begin(heap: HeapProbes, object: Object, guard: Option<Guard>) -> Detaching {
+        Detaching(Some(std::thread::spawn(move || {
+            let Object { ebpf, mut ring, .. } = object;
+            drop((heap, ebpf));
+            while let Some(record) = ring.next() {
+                stopped(&record).map(stops::resume);
+            }
+            drop(guard);
+        })))
     }
 
     /// Waits until the processes that go on running have no probe left.

@@ -5,7 +5,9 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use profiler_ebpf as wire;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::units::Pages;
+use crate::units::{Nanos, Pages};
+
+use super::stops::Stops;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../profiler-ebpf/object/heapcast.bpf.o");
 
@@ -18,6 +20,9 @@ const MOST_SLOTS: u32 = 1 << 18;
 /// Most different stacks that are told; of further ones only the immediate caller is.
 const MOST_STACKS: u32 = 1 << 17;
 
+/// About a millisecond of waiting in a probe: nobody sees it, and it costs less than to stop the process and to continue it.
+const SPIN_ROUNDS: u32 = 50_000;
+
 /// How the kernel half is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -27,6 +32,8 @@ pub struct Settings {
     pub rss_step_bytes: u64,
     /// Whether children, new programs and new libraries stop until their probes are attached.
     pub stop: bool,
+    /// Whether processes wait and stop rather than that a record is lost.
+    pub lossless: bool,
     /// Most frames of the stacks that are recorded; 0: immediate callers only.
     pub frames: u32,
 }
@@ -37,6 +44,8 @@ pub struct Object {
     pub ebpf: Ebpf,
     /// Records.
     pub ring: RingBuf<MapData>,
+    /// Who has stopped for the recorder.
+    pub stops: Stops,
     targets: Array<MapData, u32>,
     seeds: HashMap<MapData, u32, Resident>,
     counts: PerCpuArray<MapData, Counts>,
@@ -65,6 +74,10 @@ pub struct Totals {
     pub nested: u64,
     /// Calls whose entry or return was missed.
     pub unpaired: u64,
+    /// Calls that waited because the ring was crowded.
+    pub waits: u64,
+    /// How long they did.
+    pub waited: Nanos,
 }
 
 impl Totals {
@@ -90,12 +103,17 @@ impl Object {
         let slots = pid_max.min(MOST_SLOTS);
         let offsets = super::fields::offsets();
         let stop = u32::from(settings.stop);
+        let ring = u64::from(settings.ring_bytes);
+        let (wait_above, stop_above, rounds) = if settings.lossless { (ring / 4 * 3, ring / 8 * 7, SPIN_ROUNDS) } else { (0, 0, 0) };
         let mut loader = EbpfLoader::new();
         loader
             .btf(None)
             .override_global(wire::MACHINE, &MACHINE, true)
             .override_global(wire::RSS_STEP, &settings.rss_step_bytes, true)
             .override_global(wire::STOP, &stop, true)
+            .override_global(wire::WAIT_ABOVE, &wait_above, true)
+            .override_global(wire::STOP_ABOVE, &stop_above, true)
+            .override_global(wire::SPIN_ROUNDS, &rounds, true)
             .override_global(wire::STACKS, &settings.frames, true)
             .override_global(wire::THREAD_SLOTS, &slots, true)
             .map_max_entries(wire::EVENTS, settings.ring_bytes)
@@ -112,6 +130,7 @@ impl Object {
         Ok(Object {
             ring: RingBuf::try_from(take(&mut ebpf, wire::EVENTS)?).context(Kind::Unsupported, wire::EVENTS)?,
             targets: Array::try_from(take(&mut ebpf, wire::TARGETS)?).context(Kind::Unsupported, wire::TARGETS)?,
+            stops: Stops::new(take(&mut ebpf, wire::STOPS)?)?,
             seeds: HashMap::try_from(take(&mut ebpf, wire::SEEDS)?).context(Kind::Unsupported, wire::SEEDS)?,
             counts: PerCpuArray::try_from(take(&mut ebpf, wire::COUNTS)?).context(Kind::Unsupported, wire::COUNTS)?,
             ebpf,
@@ -148,6 +167,8 @@ impl Object {
         }
         totals.nested = sum(&|counts| counts.nested);
         totals.unpaired = sum(&|counts| counts.unpaired);
+        totals.waits = sum(&|counts| counts.waits);
+        totals.waited = Nanos(sum(&|counts| counts.waited_ns));
         totals
     }
 }

@@ -3,13 +3,8 @@
 use std::ffi::CString;
 use std::path::Path;
 
+use super::features::{self, Feature};
 use crate::error::{Error, Kind, Result};
-
-/// Kernel release as (major, minor).
-pub type Release = (u32, u32);
-
-/// Oldest kernel that has every feature the recorder relies on (attach cookies).
-pub const OLDEST: Release = (5, 15);
 
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -20,16 +15,29 @@ const CAP_BPF: u32 = 39;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What was looked at.
-    pub name: &'static str,
+    pub name: String,
     /// What was found, for a person.
     pub found: String,
-    /// `None` when it is fine, else what is wrong and the next step, and which kind of failure it is.
+    /// Whether it is missing, with or without a problem.
+    pub missing: bool,
+    /// `None` when recording is possible, else what is wrong and the next step, and which kind of failure it is.
     pub problem: Option<(Kind, String)>,
 }
 
 /// Everything that recording needs, in the order in which it is needed.
 pub fn findings() -> Vec<Finding> {
-    vec![kernel(), privileges(), tracefs(), programs()]
+    let mut findings = vec![kernel(), privileges(), tracefs(), programs()];
+    // Without the privileges every trial would fail.
+    if findings.iter().all(|finding| finding.problem.is_none()) {
+        findings.extend(features::all().into_iter().map(feature));
+    }
+    findings
+}
+
+impl Finding {
+    fn new(name: &str, found: impl Into<String>, problem: Option<(Kind, String)>) -> Finding {
+        Finding { name: name.to_owned(), found: found.into(), missing: problem.is_some(), problem }
+    }
 }
 
 /// The first problem, if there is one.
@@ -43,22 +51,17 @@ pub fn check() -> Result<()> {
     }
 }
 
-/// The running kernel's release.
-pub fn release() -> Release {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+fn kernel() -> Finding {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Finding::new("kernel", release.trim(), None)
 }
 
-fn kernel() -> Finding {
-    let (major, minor) = release();
-    let problem = ((major, minor) < OLDEST).then(|| {
-        (
-            Kind::Unsupported,
-            format!("this kernel is {major}.{minor}; recording needs {}.{} or newer (replay works anywhere)", OLDEST.0, OLDEST.1),
-        )
-    });
-    Finding { name: "kernel", found: format!("{major}.{minor}"), problem }
+fn feature(feature: Feature) -> Finding {
+    let Feature { name, present, without, essential } = feature;
+    let problem =
+        (essential && !present).then(|| (Kind::Unsupported, format!("this kernel has no {name}: {without}; replaying works anywhere")));
+    let found = if present { "present".to_owned() } else { format!("absent: {without}") };
+    Finding { name, found, missing: !present, problem }
 }
 
 fn privileges() -> Finding {
@@ -78,7 +81,7 @@ fn privileges() -> Finding {
         );
         (Kind::NotPermitted, text)
     });
-    Finding { name: "privileges", found, problem }
+    Finding::new("privileges", found, problem)
 }
 
 /// Effective capability set of this process, a bit per capability.
@@ -96,15 +99,11 @@ fn tracefs() -> Finding {
         mount_tracefs(HOME);
     }
     match mounted() {
-        Some(folder) => Finding { name: "tracefs", found: folder.to_owned(), problem: None },
-        None => Finding {
-            name: "tracefs",
-            found: "not readable".to_owned(),
-            problem: Some((
-                Kind::NotPermitted,
-                format!("the tracing file system is not readable: as root, `mount -t tracefs tracefs {HOME}` or make it readable"),
-            )),
-        },
+        Some(folder) => Finding::new("tracefs", folder, None),
+        None => {
+            let text = format!("the tracing file system is not readable: as root, `mount -t tracefs tracefs {HOME}` or make it readable");
+            Finding::new("tracefs", "not readable", Some((Kind::NotPermitted, text)))
+        }
     }
 }
 
@@ -122,17 +121,12 @@ fn programs() -> Finding {
         "" => "unknown",
         _ => "compiled",
     };
-    Finding { name: "eBPF programs", found: found.to_owned(), problem: None }
+    Finding::new("eBPF programs", found, None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_running_kernel_has_a_release() {
-        assert!(release() > (2, 6));
-    }
 
     #[test]
     fn every_problem_names_a_next_step() {

@@ -36,6 +36,8 @@ pub struct Options {
     /// Whether forked children are recorded and libraries that a process opens after it was attached to are probed. Both stop the process
     /// for a moment. The libraries of a program that is started are always probed.
     pub follow: bool,
+    /// Whether the processes wait and stop rather than that an event is lost.
+    pub lossless: bool,
     /// Whether whole stacks are recorded with each block, by frame pointers; else its immediate caller.
     pub stacks: bool,
 }

@@ -1,5 +1,6 @@
 //! One recording from beginning to end: launch or attach, drain, answer stopped processes, finish.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use profiler_ebpf::{self as wire, target as state};
@@ -9,7 +10,8 @@ use super::code::CodeMaps;
 use super::decode::Decoder;
 use super::detach::Detaching;
 use super::facts::ProcessFacts;
-use super::guard::{self, Guard};
+use super::features;
+use super::guard::Guard;
 use super::interrupts::Interrupts;
 use super::launch::{self, Ended, Held, Started};
 use super::notes::Notes;
@@ -17,6 +19,7 @@ use super::object::{Object, Settings, Totals};
 use super::parents::Parents;
 use super::permission;
 use super::recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
+use super::stops;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::origin::Origins;
 use crate::event::{Event, What};
@@ -49,8 +52,7 @@ fn gone(pid: u32) -> Error {
 /// `NotPermitted`, `Unsupported`, `Target`; a failing sink is no error but told in [`Recorded::stopped_by`].
 pub fn record(options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress)) -> Result<Recorded> {
     check(&options.subject)?;
-    // Both children are forked while this process is still small: the kernel counts a launcher's resident memory into `ru_maxrss`.
-    let guard = if options.stops() { Guard::start() } else { None };
+    // The child is forked while this process is still small: the kernel counts a launcher's resident memory into `ru_maxrss`.
     let held = match &options.subject {
         Subject::Launch(command) => Some(launch::hold(command)?),
         Subject::Attach(_) => None,
@@ -60,9 +62,10 @@ pub fn record(options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(P
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context(Kind::Failed, "cannot start the event loop")?;
     runtime.block_on(async {
-        let mut session = Session::prepare(options, guard)?;
+        let interrupts = Interrupts::new()?;
+        let mut session = Session::prepare(options)?;
         let outcome = match session.begin(&options.subject, held) {
-            Ok(()) => session.run(options, sink, progress).await,
+            Ok(()) => session.run(options, interrupts, sink, progress).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -91,6 +94,8 @@ pub(super) struct Session {
     pub(super) decoder: Decoder,
     pub(super) guard: Option<Guard>,
     pub(super) parents: Parents,
+    /// When each process was last continued.
+    pub(super) continued: HashMap<u32, Nanos>,
     started: Option<Started>,
     attached: Option<u32>,
     pub(super) follow: bool,
@@ -101,18 +106,23 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn prepare(options: &Options, guard: Option<Guard>) -> Result<Session> {
+    fn prepare(options: &Options) -> Result<Session> {
         let settings = Settings {
             ring_bytes: options.ring.0.clamp(1 << 16, 1 << 31).next_power_of_two() as u32,
             rss_step_bytes: options.rss_step.0,
             stop: options.stops(),
+            lossless: options.lossless,
             frames: if options.stacks { wire::MAX_FRAMES as u32 } else { 0 },
         };
         let mut object = Object::load(&settings)?;
+        let guard = (options.stops() || options.lossless).then(|| Guard::start(&object.stops)).flatten();
         let heap = HeapProbes::new(&mut object.ebpf)?;
         let missing = attach::tracepoints(&mut object.ebpf)?;
         let mut notes = Notes::default();
         missing.iter().for_each(|name| notes.push(format!("This kernel has no tracepoint {name}: what it tells was not recorded.")));
+        if !features::counts_exactly() {
+            notes.push("Before Linux 6.2 the kernel tells changes of the resident set late, by up to 64 pages for each thread.".to_owned());
+        }
         Ok(Session {
             object,
             heap,
@@ -121,6 +131,7 @@ impl Session {
             decoder: Decoder::new(monotonic_ns()),
             guard,
             parents: Parents::default(),
+            continued: HashMap::new(),
             started: None,
             attached: None,
             follow: options.follow,
@@ -163,9 +174,14 @@ impl Session {
         Ok(())
     }
 
-    async fn run(&mut self, options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress)) -> Result<StoppedBy> {
+    async fn run(
+        &mut self,
+        options: &Options,
+        mut interrupts: Interrupts,
+        sink: &mut dyn Sink,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoppedBy> {
         let begun = Instant::now();
-        let mut interrupts = Interrupts::new()?;
         let mut looked = begun;
         loop {
             let busy = self.drain();
@@ -244,7 +260,7 @@ impl Session {
 
     fn continue_parents(&mut self) {
         for pid in self.parents.stuck(|pid| process::state(pid) == Some('T')) {
-            guard::resume(pid);
+            stops::resume(pid);
             self.notes.push(format!("Process {pid} stopped itself when it saw a child stopped for the recorder; it was continued."));
         }
     }
@@ -272,7 +288,7 @@ impl Session {
             stopped_by,
             ending,
             notes: self.notes.sentences(),
-            detaching: Detaching::begin((self.object, self.heap)),
+            detaching: Detaching::begin(self.heap, self.object, self.guard),
         })
     }
 

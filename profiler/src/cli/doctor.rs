@@ -19,8 +19,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let findings = permission::findings();
     let mut text = String::new();
     for finding in &findings {
-        let mark = if finding.problem.is_some() { "✗" } else { "✓" };
-        let _infallible = writeln!(text, "{mark} {:<14} {}", finding.name, finding.found);
+        let mark = match (&finding.problem, finding.missing) {
+            (Some(_), _) => "✗",
+            (None, true) => "–",
+            (None, false) => "✓",
+        };
+        let _infallible = writeln!(text, "{mark} {:<22} {}", finding.name, finding.found);
         if let Some((_, problem)) = &finding.problem {
             let _infallible = writeln!(text, "  {problem}");
         }

@@ -19,6 +19,7 @@ pub(super) fn begin(options: &Options) -> Manifest {
         ("ring_bytes".to_owned(), options.ring.0.to_string()),
         ("rss_step_bytes".to_owned(), options.rss_step.0.to_string()),
         ("follow".to_owned(), options.follow.to_string()),
+        ("lossless".to_owned(), options.lossless.to_string()),
     ]);
     if let Some(duration) = options.duration {
         settings.insert("duration_ns".to_owned(), duration.as_nanos().to_string());

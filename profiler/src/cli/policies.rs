@@ -56,7 +56,7 @@ fn overview() -> String {
     for spec in REGISTRY {
         let _infallible = writeln!(text, "{:<13} {}", spec.id, spec.summary);
     }
-    text + "\nA policy is written NAME[:key=value,…][+thp=always|madvise|never]; `heapcast policies NAME` lists the keys.\n"
+    text + "\nNot modelled so far: scudo, Go's heap, Google's TCMalloc (Temeraire).\nA policy is written NAME[:key=value,…][+thp=always|madvise|never]; `heapcast policies NAME` lists the keys.\n"
 }
 
 fn details(spec: &ModelSpec) -> String {

@@ -32,6 +32,9 @@ pub(super) struct Recording {
     /// Do not record forked children; with --pid, not the libraries opened later either: nothing stops the process then
     #[arg(long)]
     no_follow: bool,
+    /// Lose nothing: a program that outruns the recorder waits for it, up to a millisecond unseen, then stopped (SIGSTOP, SIGCONT)
+    #[arg(long)]
+    lossless: bool,
     /// Record the whole call stack of each allocation, by frame pointers (programs built with -fno-omit-frame-pointer); without it, the immediate caller
     #[arg(long)]
     stacks: bool,
@@ -84,6 +87,7 @@ pub(super) fn record(subject: Subject, trace: &Path, recording: &Recording, forc
         ring: recording.ring,
         rss_step: recording.rss_step,
         follow: !recording.no_follow,
+        lossless: recording.lossless,
         stacks: recording.stacks,
     };
     capture::check(&options.subject)?;
@@ -118,7 +122,7 @@ fn summary(recorded: &Recorded, trace: &Path, events: u64, bytes: u64) -> String
     let lost = recorded.totals.all_lost();
     text += &match lost {
         0 => "no event was lost\n".to_owned(),
-        _ => format!("{lost} EVENTS WERE LOST: the replay is uncertain from the first loss on; a larger --ring helps\n"),
+        _ => format!("{lost} EVENTS WERE LOST: the replay is uncertain from the first loss on; --lossless or a larger --ring helps\n"),
     };
     match (&recorded.stopped_by, recorded.ending) {
         (StoppedBy::End, Some(ended)) => text += &format!("the program {}\n", ended.ending),

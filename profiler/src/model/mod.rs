@@ -16,7 +16,10 @@ mod idle;
 mod jemalloc;
 mod mimalloc;
 mod mmap_only;
+mod musl;
 mod tcmalloc;
+#[cfg(test)]
+mod workloads;
 
 pub use idle::{Idle, Layout, Visit};
 
@@ -29,7 +32,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Every model, in the order in which they are listed.
-pub static REGISTRY: &[&ModelSpec] = &[&glibc::SPEC, &jemalloc::SPEC, &mimalloc::SPEC, &tcmalloc::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
+pub static REGISTRY: &[&ModelSpec] =
+    &[&glibc::SPEC, &jemalloc::SPEC, &mimalloc::SPEC, &tcmalloc::SPEC, &musl::SPEC, &brk_only::SPEC, &mmap_only::SPEC];
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

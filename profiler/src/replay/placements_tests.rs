@@ -1,7 +1,7 @@
 //! Recordings of models: what a model did once, it must be found to do again.
 
 use super::*;
-use crate::event::{Access, Advice, Call, Event, MAP_ANONYMOUS, What};
+use crate::event::{Access, Advice, Call, Event, MAP_ANONYMOUS, MAP_FIXED, What};
 use crate::model::{Block, REGISTRY, Settings};
 use crate::replay::{Policy, Recording, Run};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
@@ -57,6 +57,11 @@ impl Os for Watched {
         let addr = self.kernel.mmap_near(hint, len, prot)?;
         self.push(true, What::Mmap { hint: map(hint), len, prot, flags: 2 | MAP_ANONYMOUS, file: false, result: Ok(map(addr)) });
         Some(addr)
+    }
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.kernel.mmap_at(addr, len, prot);
+        let flags = 2 | MAP_ANONYMOUS | MAP_FIXED;
+        self.push(true, What::Mmap { hint: heap(addr), len, prot, flags, file: false, result: Ok(heap(addr)) });
     }
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
         self.kernel.mmap_huge(len)

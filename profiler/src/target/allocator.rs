@@ -17,7 +17,7 @@ use crate::error::Result;
 /// An allocator: one file that defines at least `malloc` and `free`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocator {
-    /// `glibc`, `jemalloc`, `mimalloc`, `tcmalloc` or `musl`; the file's name for any other.
+    /// `glibc`, `jemalloc`, `mimalloc`, `tcmalloc`, `musl` or `musl-oldmalloc`; the file's name for any other.
     pub name: String,
     /// Its version, where the file tells.
     pub version: Option<String>,

@@ -14,7 +14,8 @@ const MARKS: [(&str, &str); 7] = [
     // Of static programs; these are not exported by any library.
     ("__tunables_init", "glibc"),
     ("__malloc_alloc_meta", "musl"),
-    ("__bin_chunk", "musl"),
+    // What musl had before release 1.2.1 and can still be built with: another allocator.
+    ("__bin_chunk", "musl-oldmalloc"),
 ];
 
 /// Name and version of the allocator in a file; the file's name where it is none that is known.
@@ -28,6 +29,8 @@ pub fn identify<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, soname: Option<&s
         "glibc" => texts().find_map(glibc),
         "jemalloc" => texts().find_map(jemalloc),
         "tcmalloc" => texts().find_map(tcmalloc),
+        // In a static program such a text may be anyone's.
+        "musl" if by_name(soname.unwrap_or(file)) == Some("musl") => texts().find(|text| musl(text)).map(str::to_owned),
         "mimalloc" => elf.find(&["mi_version"]).into_iter().next().flatten().and_then(|symbol| mimalloc(elf, symbol)),
         _ => None,
     };
@@ -67,6 +70,11 @@ fn tcmalloc(text: &str) -> Option<String> {
     (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')).then(|| version.to_owned())
 }
 
+/// `1.2.3`
+fn musl(text: &str) -> bool {
+    text.split('.').count() == 3 && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// `mi_version` returns a constant: 209 is 2.0.9.
 fn mimalloc<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbol: Symbol) -> Option<String> {
     let number = probe::returned_constant(elf.code(symbol)).filter(|number| (100..1000).contains(number))?;
@@ -92,6 +100,7 @@ mod tests {
         for other in ["5.3-0-gab", "5.3.0", "5.3.0-0-gxyz", "a.b.c-0-gab", "5.3.0-0-gab-x", "5.3.0--gab"] {
             assert_eq!(jemalloc(other), None, "{other}");
         }
+        assert_eq!(["1.2.3", "1.2.3-git", "127.0.0.1", "1..3", ""].map(musl), [true, false, false, false, false]);
         assert_eq!((tcmalloc("gperftools 2.10").as_deref(), tcmalloc("gperftools "), tcmalloc("gperftools x")), (Some("2.10"), None, None));
     }
 }

@@ -70,6 +70,13 @@ pub fn is_dying(tid: Tid) -> bool {
     pending.is_none_or(|mask| mask & SIGKILL_PENDING != 0) || flags.is_none_or(|flags| flags & EXITING != 0)
 }
 
+/// Whether a stop was sent to it (by `kill`, a terminal, a shell) that it has not taken yet: it stands still already.
+pub fn has_stop_pending(pid: u32) -> bool {
+    const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    let pending = status_field(pid, "ShdPnd").ok().flatten().and_then(|mask| u64::from_str_radix(&mask, 16).ok()).unwrap_or(0);
+    STOPS.iter().any(|signal| pending >> (signal - 1) & 1 == 1)
+}
+
 /// Whether its program came with rights of its own (set-user-id, capabilities) or may not be read by its user. The kernel takes the perf
 /// events, and with them the probes, from a process that executes such a program.
 pub fn has_guarded_program(pid: u32) -> bool {

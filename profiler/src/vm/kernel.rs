@@ -188,6 +188,13 @@ impl<const N: usize> Os for Kernel<N> {
         Some(hint)
     }
 
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.calls.add(Syscall::Mmap, 1);
+        let len = len.page_up();
+        self.gaps.remove(addr.0, addr.0 + len.0);
+        self.map(addr, len, prot);
+    }
+
     // No page is set aside for `hugetlbfs` unless an administrator does so.
     fn mmap_huge(&mut self, _len: Bytes) -> Option<Addr> {
         self.calls.add(Syscall::Mmap, 1);

@@ -16,6 +16,8 @@ pub trait Os {
     fn mmap(&mut self, len: Bytes, prot: u8) -> Option<Addr>;
     /// The same, at `hint` where that is free, and elsewhere otherwise.
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr>;
+    /// The same, at `addr`, over whatever is there (`MAP_FIXED`).
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8);
     /// Maps memory from the pool of huge pages (`MAP_HUGETLB`); `None` where the pool is empty.
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr>;
     /// Gives memory and addresses back.

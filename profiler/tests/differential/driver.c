@@ -11,7 +11,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,6 +24,16 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+// musl's malloc_usable_size reads the end of the block, which may make a page resident: it is asked where `free` and `realloc` read the same.
+#ifdef __GLIBC__
+enum { USABLE_AT_ONCE = 1 };
+#else
+enum { USABLE_AT_ONCE = 0 };
+static void *pvalloc(size_t size) { (void)size; return NULL; }
+static int malloc_trim(size_t pad) { (void)pad; return 0; }
+static int mallopt(int parameter, int value) { (void)parameter, (void)value; return 0; }
+#endif
+
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
@@ -32,6 +41,7 @@
 enum { MALLOC, CALLOC, REALLOC, MEMALIGN, POSIX_MEMALIGN, ALIGNED_ALLOC, VALLOC, PVALLOC, FREE, SBRK, TRIM, OPTION, FILL, BLOCK, SPAWN, EXIT };
 enum { THREADS = 64, STACK = 256 << 10, SLOTS = 1 << 16, PAGE = 4096, UNABLE = 77 };
 enum { SEEN = 1, UNSEEN = 0 };
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 struct operation { uint32_t call, thread; int64_t slot, size, align; };
 struct result { uint64_t pointer, usable, faults, calls; };
@@ -44,6 +54,8 @@ static struct system_call *calls;
 static struct header head;
 static size_t room;
 static void **slots;
+// The operation that filled a slot.
+static size_t *fillers;
 static char *stacks;
 static pthread_t threads[THREADS];
 // One for each thread, 0 is main: whether its system calls are seen. Not thread-local: a TLS segment would change what libc allocates.
@@ -142,17 +154,35 @@ static void start(size_t thread) {
     if (pthread_create(&threads[thread], &how, body, (void *)thread)) stop(4);
 }
 
+static void ask_usable(size_t slot) {
+    if (slots[slot]) results[fillers[slot]].usable = malloc_usable_size(slots[slot]);
+}
+
+static void fill(size_t slot) {
+    char *block = slots[slot];
+    if (!block) return;
+    if (USABLE_AT_ONCE) {
+        memset(block, 0xab, malloc_usable_size(block));
+        return;
+    }
+    // What musl finds in a slot in the last bytes of each 16 decides where its blocks begin: those stay as they are.
+    size_t size = script[fillers[slot]].size;
+    for (size_t at = 0; at < size; at += 16) memset(block + at, 0xab, size - at < 7 ? size - at : 7);
+}
+
 static void perform(size_t at, size_t thread) {
     const struct operation *op = &script[at];
     struct result *result = &results[at];
+    if (!USABLE_AT_ONCE && op->call <= PVALLOC && op->call != REALLOC) ask_usable(op->slot);
     uint64_t before = faults();
     seen[thread] = SEEN;
+    if (!USABLE_AT_ONCE && (op->call == FREE || op->call == REALLOC)) ask_usable(op->slot);
     switch (op->call) {
     case FREE: free(slots[op->slot]); slots[op->slot] = NULL; break;
     case SBRK: result->pointer = (uint64_t)sbrk(op->size); break;
     case TRIM: result->pointer = malloc_trim(op->size); break;
     case OPTION: result->pointer = mallopt(op->slot, op->size); break;
-    case FILL: if (slots[op->slot]) memset(slots[op->slot], 0xab, malloc_usable_size(slots[op->slot])); break;
+    case FILL: fill(op->slot); break;
     case BLOCK: block_the_break(); break;
     case SPAWN: start(op->slot); break;
     default:
@@ -162,7 +192,10 @@ static void perform(size_t at, size_t thread) {
     }
     seen[thread] = UNSEEN;
     result->faults = faults() - before;
-    if (op->call <= PVALLOC && result->pointer) result->usable = malloc_usable_size(slots[op->slot]);
+    if (op->call <= PVALLOC && result->pointer) {
+        fillers[op->slot] = at;
+        if (USABLE_AT_ONCE) ask_usable(op->slot);
+    }
 }
 
 static void wait_for(uint32_t mine) {
@@ -253,6 +286,7 @@ int main(int count, char **arguments) {
     results = map(head.operations * sizeof *results);
     calls = map(room * sizeof *calls);
     slots = map(SLOTS * sizeof *slots);
+    fillers = map(SLOTS * sizeof *fillers);
     stacks = map((size_t)THREADS * STACK);
     head.heap = OWN(SYS_brk, 0, 0, 0, 0);
     struct { void (*handler)(int, siginfo_t *, void *); unsigned long flags; void (*restorer)(void); unsigned long mask; } action = {
@@ -263,6 +297,7 @@ int main(int count, char **arguments) {
     getppid(); // The first signal makes its part of the stack resident.
     seen[0] = UNSEEN;
     run();
+    for (size_t slot = 0; !USABLE_AT_ONCE && slot < SLOTS; slot++) ask_usable(slot);
     head.end = OWN(SYS_brk, 0, 0, 0, 0);
     head.pages = (head.end + PAGE - 1) / PAGE - head.heap / PAGE;
     unsigned char *states = map(head.pages);

@@ -1,4 +1,4 @@
-//! Scripts under a real glibc: through `driver.c`, in a process with no other environment than the settings.
+//! Scripts under a real C library: through `driver.c`, in a process with no other environment than the settings.
 
 use super::observed::{Kind, Run, State, Step, SystemCall};
 use super::script::Op;
@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Exit code of the driver where the kernel cannot show system calls.
 const UNABLE: i32 = 77;
+const MUSL_LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// A glibc to run scripts under.
+/// A C library to run scripts under.
 pub(crate) struct Libc {
     /// `2.36`
     pub(crate) version: String,
@@ -32,6 +33,16 @@ impl Libc {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = text.trim().strip_prefix("glibc ").ok_or_else(|| format!("this is no glibc: {text}"))?.to_owned();
         Libc { version, cpus: cpus(), thp: thp(), command: vec![driver()?], folder: folder() }.checked()
+    }
+
+    /// musl, in a program that is linked with it statically. The error is the reason to skip the test.
+    pub(crate) fn musl() -> Result<Libc, String> {
+        // Its loader is the library itself, and tells its version when it is not given a program.
+        let output = Command::new(MUSL_LOADER).output().map_err(|error| format!("{MUSL_LOADER} cannot be run: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let version = text.lines().find_map(|line| line.strip_prefix("Version ")).ok_or_else(|| format!("this is no musl: {text}"))?;
+        let driver = programs::build_with("musl-gcc", &source(), "heap_driver-musl", &["-static".to_owned(), "-pthread".to_owned()])?;
+        Libc { version: version.trim().to_owned(), cpus: cpus(), thp: thp(), command: vec![driver], folder: folder() }.checked()
     }
 
     /// One that was unpacked into a folder as Debian packs it, with what programs are linked with. The error is the reason to skip the test.

@@ -59,10 +59,15 @@ const LARGE: u64 = 16384;
 
 /// Plays a script to a model and compares with how it really went.
 pub(crate) fn compare(model: Box<dyn AllocatorModel>, script: &[Op], run: &Run, thp: Mode) -> Result<(), Difference> {
+    compare_player(&mut Player::new(model), script, run, thp)
+}
+
+/// The same for a player that is ready.
+pub(crate) fn compare_player(player: &mut Player, script: &[Op], run: &Run, thp: Mode) -> Result<(), Difference> {
     let mut world = Recorded::new(run.heap, thp);
     // Where something used the break before, the first page has a part that is in use.
     world.space.mark_resident(Addr(run.heap).page_down(), Bytes(run.heap % PAGE));
-    world.play(&mut Player::new(model), script, run, 0)
+    world.play(player, script, run, 0)
 }
 
 /// The same for a library, whose start is over before the script begins, or is part of the first operation: this must give a block. Where the
@@ -227,6 +232,10 @@ impl Os for Recorded {
 
     fn mmap_near(&mut self, hint: Addr, len: Bytes, prot: u8) -> Option<Addr> {
         self.mapped(Addr(hint.0.wrapping_add(self.shift)), len, prot, false)
+    }
+
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.mapped(addr, len, prot, false);
     }
 
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{error, installed, possible, record, replayed, summary};
+use crate::programs;
 use crate::support::{Folder, heapcast, said};
 
 /// Policies, and the libraries that are preloaded for them, as Debian's packages have them.
@@ -64,5 +65,27 @@ fn sqlite3_with_each_installed_library() {
         println!("{policy}: peak RSS {} replayed {:+.2} %", real["peak_rss_bytes"], peak * 100.0);
         println!("{policy}: minor faults {} replayed {:+.2} %", real["minor_faults"], faults * 100.0);
         assert!(peak.abs() <= PEAK && faults.abs() <= FAULTS, "{policy}: see the lines above");
+    }
+}
+
+#[test]
+fn programs_on_musl() {
+    let Some(_alone) = possible() else { return };
+    let folder = Folder::new("musl");
+    for name in ["static_malloc", "realloc_place", "stride_touch"] {
+        let program = match programs::compile_with_musl(name) {
+            Ok(program) => program,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        let (_, trace) = record(&folder, Command::new(program).args(programs::arguments(name)));
+        let process = &trace.manifest.processes[0];
+        assert!(process.allocators.iter().any(|found| found.name == "musl"), "{name}: {:?}", process.allocators);
+        let real = &replayed(&folder, None)["musl"];
+        assert!(real["peak_rss_bytes"] > 0, "{name}");
+        let text = std::fs::read_to_string(folder.join("report").join("fidelity.csv")).expect("the comparison");
+        for line in text.lines().filter(|line| !line.starts_with("mean_rss")) {
+            let cells: Vec<&str> = line.split(',').collect();
+            assert!(cells[1] == cells[2] || cells[0] == "metric", "{name}: {line}");
+        }
     }
 }

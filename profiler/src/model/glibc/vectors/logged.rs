@@ -81,6 +81,11 @@ impl Os for Logged {
         self.log(Kind::Mmap, [hint.0, len.0, prot.into(), 0], answer)
     }
 
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.kernel.mmap_at(addr, len, prot);
+        self.log(Kind::Mmap, [addr.0, len.0, prot.into(), 0], Some(addr));
+    }
+
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
         let answer = self.kernel.mmap_huge(len);
         self.log(Kind::Mmap, [0, len.0, (PROT_READ | PROT_WRITE).into(), 0], answer)

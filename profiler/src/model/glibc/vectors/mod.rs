@@ -5,10 +5,9 @@ mod examples;
 mod logged;
 mod observed;
 mod play;
-mod profiles;
-mod script;
 mod tables;
 
+use crate::model::workloads::{profiles, script};
 use play::model;
 use profiles::operations;
 use tables::{ARENAS, MAIN, OTHERS, SETTINGS, SETTINGS_SEED};

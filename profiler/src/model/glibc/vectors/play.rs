@@ -43,11 +43,19 @@ pub(crate) struct Player {
     slots: Vec<Option<Block>>,
     /// What libc allocated for each thread.
     vectors: Vec<Option<Block>>,
+    /// Bytes of it, 0 where there is none.
+    thread_vector: u64,
 }
 
 impl Player {
     pub(crate) fn new(model: Box<dyn AllocatorModel>) -> Player {
-        Player { model, slots: vec![None; 1 << 16], vectors: vec![None; 64] }
+        Player { model, slots: vec![None; 1 << 16], vectors: vec![None; 64], thread_vector: THREAD_VECTOR }
+    }
+
+    /// Of a C library that allocates nothing for a thread.
+    #[allow(dead_code)]
+    pub(crate) fn without_thread_vectors(model: Box<dyn AllocatorModel>) -> Player {
+        Player { thread_vector: 0, ..Player::new(model) }
     }
 
     /// Performs one operation. The block is the one that it gave.
@@ -72,8 +80,8 @@ impl Player {
             Call::Option => self.model.configure(world, op.slot as i32, op.size as i32),
             Call::Block => world.block_the_break(),
             Call::Spawn => {
-                let request = Request { tid, size: Bytes(THREAD_VECTOR), align: 0, zeroed: true };
-                self.vectors[op.slot as usize] = self.model.malloc(world, request);
+                let request = Request { tid, size: Bytes(self.thread_vector), align: 0, zeroed: true };
+                self.vectors[op.slot as usize] = if self.thread_vector > 0 { self.model.malloc(world, request) } else { None };
             }
             Call::Exit => {
                 self.model.thread_exit(world, tid);

@@ -54,6 +54,11 @@ impl Os for Watched {
         self.kernel.mmap_near(hint, len, prot)
     }
 
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.note(Syscall::Mmap, len);
+        self.kernel.mmap_at(addr, len, prot);
+    }
+
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
         self.note(Syscall::Mmap, len);
         self.kernel.mmap_huge(len)

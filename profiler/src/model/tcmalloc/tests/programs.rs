@@ -83,6 +83,10 @@ impl Os for Machine {
         self.kernel.mmap_near(hint, len, prot)
     }
 
+    fn mmap_at(&mut self, addr: Addr, len: Bytes, prot: u8) {
+        self.kernel.mmap_at(addr, len, prot);
+    }
+
     fn mmap_huge(&mut self, len: Bytes) -> Option<Addr> {
         self.kernel.mmap_huge(len)
     }
