@@ -74,14 +74,22 @@
     data.series.forEach(({ hue }, index) => {
       const low = bands.low[index], high = bands.high[index], at = starts[index];
       if (!visible(index) || !low.some((value, point) => value !== null && value !== high[point])) return;
-      const edge = (values) => at.flatMap((time, point) => {
-        const until = x(at[point + 1] ?? time), height = y(Math.max(values[point] ?? 0, u.scales.y.min));
-        return [[x(time), height], [until, height]];
-      });
+      // What falls into one column of the screen is one step.
+      const edge = (values, farther) => {
+        const steps = [];
+        at.forEach((time, point) => {
+          const until = at[point + 1] ?? time;
+          if (until < u.scales.x.min || time > u.scales.x.max) return;
+          const left = x(time), right = x(until), value = Math.max(values[point] ?? 0, u.scales.y.min), before = steps.at(-1);
+          if (before && left - before.left < 1) Object.assign(before, { right, value: farther(before.value, value) });
+          else steps.push({ left, right, value });
+        });
+        return steps.flatMap(({ left, right, value }) => [[left, y(value)], [right, y(value)]]);
+      };
       pen.fillStyle = colour(`--hue-${hue}`);
       pen.beginPath();
-      for (const [px, py] of edge(low)) pen.lineTo(px, py);
-      for (const [px, py] of edge(high).reverse()) pen.lineTo(px, py);
+      for (const [px, py] of edge(low, Math.min)) pen.lineTo(px, py);
+      for (const [px, py] of edge(high, Math.max).reverse()) pen.lineTo(px, py);
       pen.fill();
     });
     pen.restore();
