@@ -49,7 +49,8 @@ const DYING: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Memory {
     owner: u32,
-    _pad: u32,
+    /// Swapped out pages as last told.
+    swapped: u32,
     resident: Resident,
     /// Total of the last record, bytes.
     shown: i64,
@@ -110,7 +111,7 @@ fn change(ctx: &TracePointContext, own: bool) -> Result<Change, i32> {
 #[inline(always)]
 fn discover(change: &Change) {
     let pid = emit::current_pid();
-    let mut memory = Memory { owner: FORMING, _pad: 0, resident: Resident::default(), shown: 0 };
+    let mut memory = Memory { owner: FORMING, swapped: 0, resident: Resident::default(), shown: 0 };
     if change.own {
         own(&mut memory, change.mm_id);
         if let Some(seed) = unsafe { SEEDS.get(pid) } {
@@ -137,6 +138,7 @@ fn update(memory: &mut Memory, change: &Change) {
     }
     store(memory, change);
     show_step(memory);
+    show_swapped(memory, change);
     if !is_owned(memory) && total(&memory.resident) == 0 {
         let _ = MEMORY.remove(change.mm_id);
     }
@@ -182,6 +184,15 @@ fn is_owned(memory: &Memory) -> bool {
 fn show_step(memory: &mut Memory) {
     if is_owned(memory) && total(&memory.resident).abs_diff(memory.shown) >= RSS_STEP.load() {
         show(memory);
+    }
+}
+
+#[inline(always)]
+fn show_swapped(memory: &mut Memory, change: &Change) {
+    let pages = change.bytes >> PAGE_SHIFT;
+    if change.member == 2 && is_owned(memory) && (pages.abs_diff(memory.swapped as i64) << PAGE_SHIFT) >= RSS_STEP.load() {
+        memory.swapped = pages as u32;
+        emit::short_of(memory.owner, Kind::Swap, 0, pages as u64);
     }
 }
 

@@ -53,16 +53,47 @@ syscalls! {
     Mremap: sys_enter_mremap, sys_exit_mremap;
     Madvise: sys_enter_madvise, sys_exit_madvise;
     Mprotect: sys_enter_mprotect, sys_exit_mprotect;
+    Mlock: sys_enter_mlock2, sys_exit_mlock2;
+    Munlock: sys_enter_munlock, sys_exit_munlock;
+    Mlockall: sys_enter_mlockall, sys_exit_mlockall;
+}
+
+// These two have fewer arguments than what they are recorded as: what stands behind them is not theirs.
+
+#[tracepoint]
+fn sys_enter_mlock(ctx: TracePointContext) {
+    enter_with(&ctx, Kind::Mlock, |args| args[2] = 0);
+}
+
+#[tracepoint]
+fn sys_exit_mlock(ctx: TracePointContext) {
+    exit(&ctx, Kind::Mlock);
+}
+
+#[tracepoint]
+fn sys_enter_munlockall(ctx: TracePointContext) {
+    enter_with(&ctx, Kind::Mlockall, |args| args[0] = 0);
+}
+
+#[tracepoint]
+fn sys_exit_munlockall(ctx: TracePointContext) {
+    exit(&ctx, Kind::Mlockall);
 }
 
 #[inline(always)]
 fn enter(ctx: &TracePointContext, kind: Kind) {
+    enter_with(ctx, kind, |_| ());
+}
+
+#[inline(always)]
+fn enter_with(ctx: &TracePointContext, kind: Kind, correct: impl FnOnce(&mut [u64; 6])) {
     if !task::recorded() {
         return;
     }
     let tid = emit::current_tid();
     let Some(slot) = CALLS.get_ptr_mut(heap::slot_of(tid)) else { return };
-    let Ok(args) = (unsafe { ctx.read_at::<[u64; 6]>(SYS_ENTER_ARGS.load() as usize) }) else { return };
+    let Ok(mut args) = (unsafe { ctx.read_at::<[u64; 6]>(SYS_ENTER_ARGS.load() as usize) }) else { return };
+    correct(&mut args);
     unsafe { slot.write(Call { tid, kind: kind as u32, entered_ns: bpf_ktime_get_ns(), args }) }
 }
 
@@ -95,7 +126,9 @@ fn record(kind: Kind, call: &Call, result: u64) {
         Kind::Mmap => emit::long(kind, place(a, flags), mmap_bits(d, c, d & MAP_ANONYMOUS == 0), [result, b, f]),
         Kind::Munmap => emit::long(kind, place(a, flags), 0, [result, b, call.entered_ns]),
         Kind::Mremap => emit::long(kind, place(a, flags), d, [result, b, c]),
-        // madvise and mprotect: address, length, advice or protection.
+        Kind::Munlock => emit::long(kind, place(a, flags), 0, [result, b, 0]),
+        Kind::Mlockall => emit::long(kind, place(0, flags), a, [result, 0, 0]),
+        // madvise, mprotect and mlock: address, length, and what to do.
         _ => emit::long(kind, place(a, flags), c, [result, b, 0]),
     }
 }

@@ -65,18 +65,21 @@ pub enum Advice {
     PopulateRead,
     /// `MADV_POPULATE_WRITE`: as if each page were written.
     PopulateWrite,
+    /// `MADV_COLLAPSE`: huge pages at once, wherever one fits.
+    Collapse,
     /// Any other, by its number.
     Other(u32),
 }
 
 /// `MADV_*` numbers of the advices that have a name here: the same on every architecture that eBPF runs on.
-const ADVICES: [(Advice, u32); 6] = [
+const ADVICES: [(Advice, u32); 7] = [
     (Advice::DontNeed, 4),
     (Advice::Free, 8),
     (Advice::HugePage, 14),
     (Advice::NoHugePage, 15),
     (Advice::PopulateRead, 22),
     (Advice::PopulateWrite, 23),
+    (Advice::Collapse, 25),
 ];
 
 impl Advice {
@@ -225,6 +228,33 @@ pub enum What {
         /// 0 when it succeeded.
         errno: Errno,
     },
+    /// `mlock` or `mlock2`
+    Mlock {
+        /// Start.
+        addr: Addr,
+        /// Bytes.
+        len: Bytes,
+        /// `MLOCK_ONFAULT`: nothing is made resident, only kept.
+        on_fault: bool,
+        /// 0 when it succeeded.
+        errno: Errno,
+    },
+    /// `munlock`
+    Munlock {
+        /// Start.
+        addr: Addr,
+        /// Bytes.
+        len: Bytes,
+        /// 0 when it succeeded.
+        errno: Errno,
+    },
+    /// `mlockall`, or `munlockall`, which is one without flags.
+    Mlockall {
+        /// `MCL_*` bits.
+        flags: u32,
+        /// 0 when it succeeded.
+        errno: Errno,
+    },
     /// A page fault on a user address (an attempt: it may have failed or have been raced by another thread).
     Fault {
         /// The byte that was accessed.
@@ -244,6 +274,11 @@ pub enum What {
         file: Pages,
         /// Shared memory.
         shmem: Pages,
+    },
+    /// The kernel's own count of swapped out pages of the process.
+    Swap {
+        /// Their number.
+        pages: Pages,
     },
     /// A mapping that was there before recording began (at exec or attach).
     Mapped {
@@ -317,6 +352,16 @@ pub const MAP_FIXED: u32 = 0x10;
 pub const MAP_ANONYMOUS: u32 = 0x20;
 /// `MAP_GROWSDOWN`.
 pub const MAP_GROWSDOWN: u32 = 0x100;
+/// `MAP_LOCKED`: as `mlock` of what is mapped.
+pub const MAP_LOCKED: u32 = 0x2000;
+/// `MAP_NONBLOCK`: takes its effect from `MAP_POPULATE`.
+pub const MAP_NONBLOCK: u32 = 0x1_0000;
+/// `MCL_CURRENT`: all that is mapped.
+pub const MCL_CURRENT: u32 = 1;
+/// `MCL_FUTURE`: all that will be mapped.
+pub const MCL_FUTURE: u32 = 2;
+/// `MCL_ONFAULT`: nothing is made resident, only kept.
+pub const MCL_ONFAULT: u32 = 4;
 /// `MAP_POPULATE`.
 pub const MAP_POPULATE: u32 = 0x8000;
 /// `MAP_STACK` (no effect; marks thread stacks).

@@ -85,6 +85,9 @@ pub struct Decoder {
 
 type Words = [u64; 6];
 
+/// `MLOCK_ONFAULT` of `mlock2`.
+const MLOCK_ONFAULT: u64 = 1;
+
 impl Decoder {
     /// A decoder for a recording that began at this time of the monotonic clock.
     pub fn new(begin_ns: u64) -> Decoder {
@@ -121,10 +124,10 @@ impl Decoder {
                 None
             }
             Kind::Clone | Kind::Exec | Kind::Exit | Kind::Stopped => self.task(kind, &words, time, events)?,
-            Kind::Rss => {
+            Kind::Rss | Kind::Swap => {
                 let pid = wire::tid_of(words[2]);
                 match (self.tasks.leader(pid), self.tasks.owner(pid)) {
-                    (Some(process), _) => events.push(Event { time, process, tid: pid, in_heap: false, what: rss(&words) }),
+                    (Some(process), _) => events.push(Event { time, process, tid: pid, in_heap: false, what: counted(kind, &words) }),
                     (None, Some(_)) => return Ok(self.skip(|tally| &mut tally.before_exec)),
                     (None, None) => return Ok(self.skip(|tally| &mut tally.after_end)),
                 }
@@ -271,6 +274,9 @@ fn what(kind: Kind, words: &Words, begin_ns: u64) -> Option<What> {
         Kind::Mremap => What::Mremap { addr, len: Bytes(len), new_len: Bytes(last), flags: size as u32, result: outcome(result).map(Addr) },
         Kind::Madvise => What::Madvise { addr, len: Bytes(len), advice: Advice::from_number(size as u32), errno: errno(result) },
         Kind::Mprotect => What::Mprotect { addr, len: Bytes(len), prot: size as u8, errno: errno(result) },
+        Kind::Mlock => What::Mlock { addr, len: Bytes(len), on_fault: size & MLOCK_ONFAULT != 0, errno: errno(result) },
+        Kind::Munlock => What::Munlock { addr, len: Bytes(len), errno: errno(result) },
+        Kind::Mlockall => What::Mlockall { flags: size as u32, errno: errno(result) },
         Kind::Fault => What::Fault {
             addr,
             access: access(flags),
@@ -284,7 +290,11 @@ fn what(kind: Kind, words: &Words, begin_ns: u64) -> Option<What> {
     })
 }
 
-fn rss(words: &Words) -> What {
+/// What the kernel counts for a process.
+fn counted(kind: Kind, words: &Words) -> What {
+    if kind == Kind::Swap {
+        return What::Swap { pages: Pages(wire::size_of(words[2])) };
+    }
     What::Rss { anon: Pages(words[1] >> 32), file: Pages(words[1] & 0xffff_ffff), shmem: Pages(wire::size_of(words[2])) }
 }
 

@@ -51,6 +51,10 @@ fn allocators(pid: u32, chosen: bool) -> Result<String> {
             let cost = if probe.point.stepped { "single-stepped: slow" } else { "emulated" };
             let _infallible = writeln!(text, "    {:<16} +{:<3} {cost}", probe.symbol, probe.point.offset_in_function);
         }
+        if !allocator.covered.is_empty() {
+            let names: Vec<String> = allocator.covered.iter().map(|(name, by)| format!("{name}→{by}")).collect();
+            let _infallible = writeln!(text, "    covered {}", names.join(" "));
+        }
         for (symbol, reason) in &allocator.skipped {
             let _infallible = writeln!(text, "    {symbol:<16} not probed: {reason}");
         }

@@ -246,6 +246,12 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
              covers the page model (the recorded placements), not a model."
         ));
     }
+    if facts.swapped.0 > 0 {
+        notes.push(format!(
+            "Up to {} of the process were swapped out. The page model knows nothing of swap: what it has resident may lie there.",
+            facts.swapped
+        ));
+    }
     notes.extend(unseen(&facts.touches));
     if census.cost.alloc.0 > 0 {
         let micros = |time: Nanos| time.0 as f64 / 1000.0;

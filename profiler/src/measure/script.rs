@@ -60,6 +60,7 @@ mod kind {
     pub(super) const END: u8 = 12;
     pub(super) const BREAK: u8 = 13;
     pub(super) const MAP: u8 = 14;
+    pub(super) const LOCK_ALL: u8 = 15;
 }
 
 const EVIDENCE: [Evidence; 4] = [Evidence::Seen, Evidence::Inferred, Evidence::Assumed, Evidence::Possible];
@@ -89,6 +90,7 @@ pub fn encode(op: &Op) -> [u8; RECORD] {
             let (call, count) = calls.map_or((0, 0), |(kind, count)| (kind as u8 + 1, count as u16));
             (mapped as u64, returned.into(), last(kind::MAPPING, call, count, 0))
         }
+        Action::LockAll { flags } => (flags.into(), 0, last(kind::LOCK_ALL, 0, 0, 0)),
         Action::Fork => (0, 0, last(kind::FORK, 0, 0, 0)),
         Action::ThreadEnd { tid } => (0, tid.into(), last(kind::THREAD_END, 0, 0, 0)),
         Action::End => (0, 0, last(kind::END, 0, 0, 0)),
@@ -125,6 +127,7 @@ pub fn decode(bytes: &[u8; RECORD]) -> Option<Op> {
             };
             Action::Mapping { calls: call, mapped: a as i64, returned: tid }
         }
+        kind::LOCK_ALL => Action::LockAll { flags: low },
         kind::FORK => Action::Fork,
         kind::THREAD_END => Action::ThreadEnd { tid },
         kind::END => Action::End,

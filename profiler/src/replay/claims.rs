@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::event::{Access, Backing, Errno, Event, MAP_ANONYMOUS, MAP_POPULATE, MAP_SHARED, Tid, What};
+use crate::event::{Access, Advice, Backing, Errno, Event, MAP_ANONYMOUS, MAP_LOCKED, MAP_POPULATE, MAP_SHARED, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::range_map::clip;
 use crate::vm::space::page_range;
@@ -102,6 +102,7 @@ pub(super) struct Watch {
 pub(super) struct Before {
     anon: Pages,
     returned: Bytes,
+    populated: u64,
     page: Page,
     end: Option<Addr>,
 }
@@ -110,14 +111,24 @@ impl Before {
     pub(super) fn of(space: &AddressSpace, event: &Event) -> Before {
         let counters = space.counters(0);
         let page = if let What::Fault { addr, .. } = event.what { space.page(addr) } else { Page::Absent };
-        Before { anon: counters.anon, returned: counters.returned, page, end: space.break_area().map(|area| area.1) }
+        Before {
+            anon: counters.anon,
+            returned: counters.returned,
+            populated: counters.populated,
+            page,
+            end: space.break_area().map(|area| area.1),
+        }
     }
 }
 
 impl Watch {
     /// After an event of the process took effect.
     pub(super) fn follow(&mut self, event: &Event, before: &Before, space: &AddressSpace, now: Nanos) {
-        let returned = space.counters(0).returned - before.returned;
+        let counters = space.counters(0);
+        let returned = counters.returned - before.returned;
+        if counters.populated > before.populated {
+            self.claims.zeroed += Pages(counters.anon.0.saturating_sub(before.anon.0)).bytes();
+        }
         match event.what {
             What::Fault { addr, access, .. } => self.fault(addr, access, before, space),
             What::Mapped { addr, len, backing: Backing::Anonymous, .. } => self.grant(page_range(addr, len), Granted::Mappings),
@@ -138,6 +149,10 @@ impl Watch {
                 if event.in_heap {
                     self.made.insert(event.tid, (to, new_len));
                 }
+            }
+            What::Mlock { addr, len, on_fault: false, errno: 0 } => self.touch(page_range(addr, len)),
+            What::Madvise { addr, len, advice: Advice::PopulateRead | Advice::PopulateWrite, errno: 0 } => {
+                self.touch(page_range(addr, len))
             }
             What::Madvise { errno: 0, .. } => self.gave(Syscall::Madvise, returned),
             What::Munmap { errno, .. } => self.refuse(Syscall::Munmap, errno, false),
@@ -184,8 +199,7 @@ impl Watch {
         self.withdraw(range.clone());
         if flags & MAP_ANONYMOUS != 0 && flags & MAP_SHARED == 0 {
             self.grant(range.clone(), Granted::Mappings);
-            if flags & MAP_POPULATE != 0 {
-                self.claims.zeroed += Pages(range.end - range.start).bytes();
+            if flags & (MAP_POPULATE | MAP_LOCKED) != 0 {
                 self.touch(range);
             }
         }

@@ -146,6 +146,7 @@ impl Run {
             Action::Sbrk { delta } => self.kernel.sbrk(delta),
             Action::Trim { pad, .. } => self.model.trim(&mut self.kernel, pad),
             Action::Configure { parameter, value, .. } => self.model.configure(&mut self.kernel, parameter, value),
+            Action::LockAll { flags } => self.kernel.lock_all(flags),
             Action::Fork => self.kernel.space_mut().fork(),
             Action::ThreadEnd { tid } => self.model.thread_exit(&mut self.kernel, tid),
             Action::End => {}

@@ -25,6 +25,8 @@ pub struct Recording {
     counted: bool,
     rss: Bytes,
     faults: u64,
+    /// Most that was swapped out.
+    swapped: Pages,
     /// Events fed, of all processes.
     events: u64,
     /// Where blocks lay, until it is taken; `None` where nobody asks.
@@ -78,8 +80,10 @@ pub struct Facts {
     pub older: Bytes,
     /// Time-averaged absolute difference of the resident sets, recorded and measured; `None` where nothing was measured.
     pub apart: Option<Bytes>,
-    /// Pages that `MAP_POPULATE` made resident: counted in `ru_minflt`, but by no fault event.
+    /// Pages that the kernel populated (`MAP_POPULATE`, `mlock`): counted in `ru_minflt`, but by no fault event.
     pub populated: u64,
+    /// Most that was swapped out at a time: the page model knows nothing of it.
+    pub swapped: Bytes,
     /// Minor faults that are the recorder's: the kernel counts them with the process's.
     pub recorders_faults: u64,
     /// Touches that met nothing that could be touched.
@@ -103,6 +107,7 @@ impl Recording {
             counted: false,
             rss: Bytes(0),
             faults: 0,
+            swapped: Pages(0),
             events: 0,
             placed: None,
             claims: None,
@@ -162,6 +167,10 @@ impl Recording {
                 self.counted = true;
                 true
             }
+            What::Swap { pages } => {
+                self.swapped = self.swapped.max(pages);
+                false
+            }
             What::Fault { addr, .. } => {
                 self.faults += u64::from(self.lifter.placement().is_some_and(|placement| placement.owner(addr).is_some()));
                 false
@@ -198,6 +207,7 @@ impl Recording {
             older: self.lifter.placement().map_or(Bytes(0), |placement| placement.older_heap().bytes()),
             apart: self.counted.then(|| self.apart.mean()),
             populated: counters.populated,
+            swapped: self.swapped.bytes(),
             recorders_faults: self.lifter.recorders_own(),
             strays: counters.strays,
             claims: self.claims.map(Watch::finish),

@@ -18,9 +18,13 @@
 //! mremap              result      new length  old start   old length                      MREMAP_* bits              errno
 //! madvise             start       length                                                  MADV_* number              errno
 //! mprotect            start       length                                                                  PROT_*     errno
+//! mlock               start       length                                                  1 = on fault               errno
+//! munlock             start       length                                                                             errno
+//! mlockall                                                                                MCL_* bits                 errno
 //! fault               byte                                                                1 = protection  access
 //!                                                                                         2 = by kernel   as PROT_*
 //! rss                             anonymous               file        shared memory (these three are bytes)
+//! swap                            swapped out (bytes)
 //! mapped              start       length                              backing, see below                  PROT_*
 //! resident            start       length
 //! malloc_trim                     pad
@@ -79,6 +83,10 @@ kinds! {
     Trim = "malloc_trim",
     Configure = "mallopt",
     Paused = "paused",
+    Mlock = "mlock",
+    Munlock = "munlock",
+    Mlockall = "mlockall",
+    Swap = "swap",
 }
 
 /// The name under which an event is stored.
@@ -145,6 +153,12 @@ impl Row {
                 Row { kind: K::Madvise, addr: addr.0, size: len.0, detail: advice.number(), errno, ..self }
             }
             What::Mprotect { addr, len, prot, errno } => Row { kind: K::Mprotect, addr: addr.0, size: len.0, prot, errno, ..self },
+            What::Mlock { addr, len, on_fault, errno } => {
+                Row { kind: K::Mlock, addr: addr.0, size: len.0, detail: on_fault.into(), errno, ..self }
+            }
+            What::Munlock { addr, len, errno } => Row { kind: K::Munlock, addr: addr.0, size: len.0, errno, ..self },
+            What::Mlockall { flags, errno } => Row { kind: K::Mlockall, detail: flags, errno, ..self },
+            What::Swap { pages } => Row { kind: K::Swap, size: bytes(pages), ..self },
             What::Fault { addr, access, protection, by_kernel } => {
                 let detail = (u32::from(protection) * FAULT_PROTECTION) | (u32::from(by_kernel) * FAULT_BY_KERNEL);
                 Row { kind: K::Fault, addr: addr.0, detail, prot: prot_of(access), ..self }
@@ -197,6 +211,10 @@ impl Row {
             },
             Kind::Madvise => What::Madvise { addr, len, advice: Advice::from_number(self.detail), errno },
             Kind::Mprotect => What::Mprotect { addr, len, prot: self.prot, errno },
+            Kind::Mlock => What::Mlock { addr, len, on_fault: self.detail != 0, errno },
+            Kind::Munlock => What::Munlock { addr, len, errno },
+            Kind::Mlockall => What::Mlockall { flags: self.detail, errno },
+            Kind::Swap => What::Swap { pages: pages(self.size) },
             Kind::Fault => What::Fault {
                 addr,
                 access: access(self.prot)?,

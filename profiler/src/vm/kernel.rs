@@ -9,7 +9,7 @@ use super::space::{AddressSpace, page_range};
 use super::spot::{Area, Spot};
 use super::thp::Mode;
 use super::{Calls, Syscall};
-use crate::event::{Access, Advice, Backing, PROT_EXEC, PROT_READ, PROT_WRITE};
+use crate::event::{Access, Advice, Backing, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::extents::Extents;
 use crate::units::{Addr, Bytes, Nanos, PAGE};
 
@@ -120,6 +120,16 @@ impl<const N: usize> Kernel<N> {
         if let Some(&(start, _)) = self.foreign.last().filter(|last| last.1 == end) {
             self.set_break(end.saturating_sub(delta.unsigned_abs()).max(start));
         }
+    }
+
+    /// The program called `mlockall` with these flags.
+    pub fn lock_all(&mut self, flags: u32) {
+        if flags & MCL_CURRENT != 0 {
+            self.space.lock(Addr(0), Bytes(u64::MAX), flags & MCL_ONFAULT != 0);
+        } else if flags & MCL_FUTURE == 0 {
+            self.space.unlock_all();
+        }
+        self.space.lock_new(flags);
     }
 
     fn set_break(&mut self, end: u64) {

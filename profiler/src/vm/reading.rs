@@ -1,9 +1,13 @@
 //! What is resident, if what was touched is this: the pages of an address space in one reading.
 
 use super::pages::{CHUNK, Page, PageStates, Tally, within};
+use super::range_map::clip;
 use crate::event::{Access, Backing};
 use crate::units::{Bytes, Pages};
 use std::ops::Range;
+
+/// Pages that a fault in a file maps at most (`fault_around_bytes`, 64 KiB unless an administrator changes it).
+const FAULT_AROUND: u64 = 16;
 
 /// What an address space has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +18,7 @@ pub struct Counters {
     pub anon_peak: Pages,
     /// Minor faults, with those of pages that the kernel populated by itself.
     pub minor_faults: u64,
-    /// The share of `minor_faults` that no fault event shows: `MAP_POPULATE`.
+    /// The share of `minor_faults` that no fault event shows: `MAP_POPULATE`, `MADV_POPULATE_*`, `mlock`.
     pub populated: u64,
     /// Resident anonymous bytes given up by munmap, a shrinking brk or mremap, `MADV_DONTNEED` and `MADV_FREE`.
     pub returned: Bytes,
@@ -104,6 +108,41 @@ impl Reading {
             self.counters.minor_faults += faults;
             self.gain(gained);
         }
+    }
+
+    /// The kernel reads pages of a file, which are in `piece` of a mapping that spans `extent`: a fault maps those around it as well.
+    pub(super) fn read_file(&mut self, piece: &Range<u64>, extent: &Range<u64>) {
+        for page in piece.clone() {
+            if self.pages.get(page) == Page::Absent {
+                self.counters.minor_faults += 1;
+                self.map_around(page, extent);
+            }
+        }
+    }
+
+    /// Pages of a file around a fault are mapped where the page cache has them, which is not known: where it had not, a fault follows. They begin
+    /// with an aligned block of them or with the mapping, and end with it or where a huge page would.
+    pub(super) fn map_around(&mut self, page: u64, extent: &Range<u64>) {
+        let first = (page - page % FAULT_AROUND).max(extent.start);
+        let end = (first + FAULT_AROUND).min((page / CHUNK + 1) * CHUNK);
+        for page in clip(&(first..end), extent) {
+            if self.pages.get(page) == Page::Absent {
+                self.pages.set(page, Page::File);
+            }
+        }
+    }
+
+    /// The small pages of a chunk become a huge one, if something is there and at most so many are not: no fault.
+    pub(super) fn collapse(&mut self, number: u64, most_absent: u64) {
+        let range = number * CHUNK..(number + 1) * CHUNK;
+        let anon = self.pages.tally(range).anon;
+        if anon == 0 || CHUNK - anon > most_absent {
+            return;
+        }
+        let chunk = self.pages.chunk(number);
+        chunk.states.iter_mut().for_each(|state| *state = if state.is_anon() { Page::Anon } else { Page::Spare });
+        chunk.present = CHUNK as u16;
+        self.gain(CHUNK - anon);
     }
 
     fn gain(&mut self, pages: u64) {

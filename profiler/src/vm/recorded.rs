@@ -1,14 +1,11 @@
 //! What only a recorded process needs: it has one reading, the truth.
 
-use super::{AddressSpace, Counters, Page, PageStates, Touched, Vma, clip, page_range};
-use crate::event::{Access, Backing, PROT_WRITE};
+use super::{AddressSpace, Counters, Page, PageStates, Touched, Vma, page_range};
+use crate::event::{Access, Backing};
 use crate::units::{Addr, Bytes};
 
 /// How far below a stack a touch still makes it grow: the usual limit of a stack, 8 MiB.
 const STACK_REACH: u64 = 2048;
-
-/// Pages that a fault in a file maps at most, an aligned block of them (`fault_around_bytes`, 64 KiB unless an administrator changes it).
-const FAULT_AROUND: u64 = 16;
 
 impl AddressSpace<1> {
     /// State of the page that holds `addr`.
@@ -23,9 +20,7 @@ impl AddressSpace<1> {
 
     /// Makes the pages of a fresh mapping resident, as `MAP_POPULATE` does: faults that no fault event shows.
     pub fn populate(&mut self, addr: Addr, len: Bytes) {
-        let writable = |vma: &Vma| vma.prot & PROT_WRITE != 0 && vma.backing != Backing::Shared;
-        let access = if self.vma(addr).as_ref().is_some_and(writable) { Access::Write } else { Access::Read };
-        self.populate_as(addr, len, access);
+        self.populate_pages(page_range(addr, len));
     }
 
     /// Pages that were resident and anonymous before anybody looked: no fault is counted.
@@ -73,15 +68,10 @@ impl AddressSpace<1> {
         }
     }
 
-    /// A fault that reads a file maps the pages around it as well, where the page cache has them, which is not known: where it had not, a fault follows.
+    /// A fault that reads a file maps the pages around it as well.
     fn fault_around(&mut self, page: u64) {
-        let Some((extent, _)) = self.vmas.get(page).filter(|(_, vma)| vma.backing == Backing::PrivateFile) else { return };
-        let first = page - page % FAULT_AROUND;
-        let pages = &mut self.readings[0].pages;
-        for page in clip(&(first..first + FAULT_AROUND), &extent) {
-            if pages.get(page) == Page::Absent {
-                pages.set(page, Page::File);
-            }
+        if let Some((extent, _)) = self.vmas.get(page).filter(|(_, vma)| vma.backing == Backing::PrivateFile) {
+            self.readings[0].map_around(page, &extent);
         }
     }
 

@@ -3,11 +3,11 @@
 //! An `AddressSpace<N>` keeps its pages in `N` readings that differ only in what was touched: mappings are the same in all of them.
 
 use super::hot::Hot;
-use super::pages::{Page, PageStates, Tally};
+use super::pages::{CHUNK, Page, PageStates, Tally};
 use super::range_map::{RangeMap, clip};
 use super::reading::{Counters, Reading};
-use super::thp::Mode;
-use crate::event::{Access, Advice, Backing, PROT_READ, PROT_WRITE};
+use super::thp::{self, Mode};
+use crate::event::{Access, Advice, Backing, MCL_FUTURE, MCL_ONFAULT, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::units::{Addr, Bytes, PAGE, Pages};
 use std::ops::Range;
 
@@ -23,6 +23,8 @@ pub struct Vma {
     pub prot: u8,
     /// `MADV_HUGEPAGE` (true) or `MADV_NOHUGEPAGE` (false) was given.
     pub huge: Option<bool>,
+    /// What is added to it is made resident at once (`mlock`, `MAP_LOCKED`).
+    pub locked: bool,
 }
 
 /// What a touch of one page did.
@@ -46,6 +48,8 @@ pub struct AddressSpace<const N: usize = 1> {
     /// Start and end of the break area in bytes, once known.
     pub(super) brk: Option<(Addr, Addr)>,
     thp: Mode,
+    /// Whether what is mapped is locked (`MCL_FUTURE`).
+    locks_new: bool,
     mapped: Bytes,
     mapped_peak: Bytes,
     readings: [Reading; N],
@@ -64,7 +68,16 @@ impl<const N: usize> AddressSpace<N> {
     /// Empty, on a machine with this huge-page setting.
     pub fn new(thp: Mode) -> AddressSpace<N> {
         let readings = std::array::from_fn(|_| Reading::default());
-        AddressSpace { vmas: RangeMap::new(), brk: None, thp, mapped: Bytes(0), mapped_peak: Bytes(0), readings, hot: Hot::new() }
+        AddressSpace {
+            vmas: RangeMap::new(),
+            brk: None,
+            thp,
+            locks_new: false,
+            mapped: Bytes(0),
+            mapped_peak: Bytes(0),
+            readings,
+            hot: Hot::new(),
+        }
     }
 
     /// The machine's huge-page setting.
@@ -117,9 +130,12 @@ impl<const N: usize> AddressSpace<N> {
     pub fn map_at(&mut self, addr: Addr, len: Bytes, prot: u8, backing: Backing) {
         let range = page_range(addr, len);
         // Only what is mapped can be resident.
-        if self.add_vma(range.clone(), Vma { backing, prot, huge: None }) > 0 {
+        if self.add_vma(range.clone(), Vma { backing, prot, huge: None, locked: self.locks_new }) > 0 {
             self.hot.forget(&range);
             self.readings.iter_mut().for_each(|reading| _ = reading.forget(range.clone()));
+        }
+        if self.locks_new {
+            self.populate_pages(range);
         }
         if backing == Backing::Break {
             self.brk = Some((addr, addr.offset(len)));
@@ -136,7 +152,11 @@ impl<const N: usize> AddressSpace<N> {
         let (start, old) = self.brk.unwrap_or((end, end));
         let (old_page, new_page) = (old.page_up().page(), end.page_up().page());
         if new_page > old_page {
-            self.add_vma(old_page..new_page, Vma { backing: Backing::Break, prot: PROT_READ | PROT_WRITE, huge: None });
+            let (prot, locked) = (PROT_READ | PROT_WRITE, self.locks_new);
+            self.add_vma(old_page..new_page, Vma { backing: Backing::Break, prot, huge: None, locked });
+            if locked {
+                self.populate_pages(old_page..new_page);
+            }
         } else {
             self.unmap_pages(new_page..old_page);
         }
@@ -162,15 +182,16 @@ impl<const N: usize> AddressSpace<N> {
         if old.start == new.start {
             let tail = old.end..new.end.max(old.end);
             self.unmap_pages(tail.clone());
-            self.add_vma(tail, vma);
-            return;
+            self.add_vma(tail.clone(), vma);
+            return self.populate_where_locked(tail);
         }
         self.unmap_pages(new.clone());
         let kept = old.start..old.start + old_pages.min(new_pages);
         self.hot.forget(&kept);
         self.readings.iter_mut().for_each(|reading| reading.carry(kept.clone(), new.start));
         self.drop_vmas(kept);
-        self.add_vma(new, vma);
+        self.add_vma(new.clone(), vma);
+        self.populate_where_locked(new);
     }
 
     /// `madvise` that succeeded; answers with the resident anonymous pages given back, in the first reading.
@@ -193,16 +214,44 @@ impl<const N: usize> AddressSpace<N> {
                 self.vmas.update(range, |vma| Vma { huge, ..*vma });
                 Pages(0)
             }
-            Advice::PopulateRead => self.populate_as(addr, len, Access::Read),
-            Advice::PopulateWrite => self.populate_as(addr, len, Access::Write),
+            Advice::PopulateRead => self.populate_as(range, Access::Read),
+            Advice::PopulateWrite => self.populate_as(range, Access::Write),
+            Advice::Collapse => self.collapse(range),
             Advice::Other(_) => Pages(0),
         }
     }
 
+    /// `mlock` that succeeded; `on_fault` only keeps what comes.
+    pub fn lock(&mut self, addr: Addr, len: Bytes, on_fault: bool) {
+        let range = page_range(addr, len);
+        self.vmas.update(range.clone(), |vma| Vma { locked: !on_fault, ..*vma });
+        self.populate_where_locked(range);
+    }
+
+    /// `munlock` that succeeded: what is there stays.
+    pub fn unlock(&mut self, addr: Addr, len: Bytes) {
+        self.vmas.update(page_range(addr, len), |vma| Vma { locked: false, ..*vma });
+    }
+
+    /// `munlockall`.
+    pub fn unlock_all(&mut self) {
+        self.vmas.update(0..u64::MAX, |vma| Vma { locked: false, ..*vma });
+    }
+
+    /// What `mlockall` with these flags says of mappings to come; what is there already is [`lock`](Self::lock)'s.
+    pub fn lock_new(&mut self, flags: u32) {
+        self.locks_new = flags & (MCL_FUTURE | MCL_ONFAULT) == MCL_FUTURE;
+    }
+
     /// `mprotect` that succeeded.
     pub fn protect(&mut self, addr: Addr, len: Bytes, prot: u8) {
-        self.hot.forget(&page_range(addr, len));
-        self.vmas.update(page_range(addr, len), |vma| Vma { prot, ..*vma });
+        let range = page_range(addr, len);
+        self.hot.forget(&range);
+        let opened = |vma: &Vma| vma.locked && vma.prot & PROT_WRITE == 0 && prot & PROT_WRITE != 0;
+        let opened: Vec<Range<u64>> =
+            self.vmas.overlaps(range.clone()).filter(|(_, vma)| opened(vma)).map(|(extent, _)| clip(&extent, &range)).collect();
+        self.vmas.update(range, |vma| Vma { prot, ..*vma });
+        opened.into_iter().for_each(|piece| self.populate_pages(piece));
     }
 
     /// The process forked: both sides' anonymous pages are shared until written.
@@ -251,11 +300,46 @@ impl<const N: usize> AddressSpace<N> {
     }
 
     /// The kernel accesses pages by itself; gives nothing back.
-    fn populate_as(&mut self, addr: Addr, len: Bytes, access: Access) -> Pages {
+    fn populate_as(&mut self, range: Range<u64>, access: Access) -> Pages {
         let before = self.readings.each_ref().map(|reading| reading.counters.minor_faults);
-        self.touch(addr, len, access);
+        let pieces: Vec<(Range<u64>, Range<u64>, Vma)> =
+            self.vmas.overlaps(range.clone()).map(|(extent, vma)| (clip(&extent, &range), extent, *vma)).collect();
+        for (piece, extent, vma) in pieces.into_iter().filter(|(.., vma)| vma.allows(access) && vma.is_populated()) {
+            if vma.backing == Backing::PrivateFile && access != Access::Write {
+                self.readings.iter_mut().for_each(|reading| reading.read_file(&piece, &extent));
+            } else {
+                self.touch(Addr(piece.start * PAGE), Pages(piece.end - piece.start).bytes(), access);
+            }
+        }
         for (reading, before) in self.readings.iter_mut().zip(before) {
             reading.counters.populated += reading.counters.minor_faults - before;
+        }
+        Pages(0)
+    }
+
+    /// Makes pages resident for good, as `MAP_POPULATE` and `mlock` do: private ones that may be written as if they were, others as if read.
+    pub(super) fn populate_pages(&mut self, range: Range<u64>) {
+        let written = |vma: &Vma| vma.prot & PROT_WRITE != 0 && vma.backing != Backing::Shared;
+        let pieces: Vec<(Range<u64>, bool)> =
+            self.vmas.overlaps(range.clone()).map(|(extent, vma)| (clip(&extent, &range), written(vma))).collect();
+        for (piece, written) in pieces {
+            self.populate_as(piece, if written { Access::Write } else { Access::Read });
+        }
+    }
+
+    fn populate_where_locked(&mut self, range: Range<u64>) {
+        let locked: Vec<Range<u64>> =
+            self.vmas.overlaps(range.clone()).filter(|(_, vma)| vma.locked).map(|(extent, _)| clip(&extent, &range)).collect();
+        locked.into_iter().for_each(|piece| self.populate_pages(piece));
+    }
+
+    /// Huge pages wherever one fits and something is there; gives nothing back.
+    fn collapse(&mut self, range: Range<u64>) -> Pages {
+        self.hot.forget(&range);
+        for number in range.start.div_ceil(CHUNK)..range.end / CHUNK {
+            if self.vmas.get(number * CHUNK).is_some_and(|(extent, vma)| thp::fits(&vma, &extent, number) && vma.huge != Some(false)) {
+                self.readings.iter_mut().for_each(|reading| reading.collapse(number, CHUNK - 1));
+            }
         }
         Pages(0)
     }
@@ -287,6 +371,11 @@ impl<const N: usize> AddressSpace<N> {
 }
 
 impl Vma {
+    /// Of what the kernel itself provides only the code (`[vdso]`) is populated, not its data and not the breakpoints' own page.
+    fn is_populated(&self) -> bool {
+        self.backing != Backing::Special || self.prot & (PROT_READ | PROT_EXEC) == PROT_READ | PROT_EXEC
+    }
+
     fn allows(&self, access: Access) -> bool {
         match access {
             Access::Write => self.prot & PROT_WRITE != 0,

@@ -32,11 +32,13 @@ impl Mode {
             (Mode::Always, _) => true,
             (Mode::Madvise, huge) => huge == Some(true),
         };
-        wanted
-            && matches!(vma.backing, Backing::Anonymous | Backing::Break)
-            && extent.start <= number * CHUNK
-            && (number + 1) * CHUNK <= extent.end
+        wanted && fits(vma, extent, number)
     }
+}
+
+/// Whether chunk `number` can be huge in `vma`, which spans `extent`.
+pub(super) fn fits(vma: &Vma, extent: &Range<u64>, number: u64) -> bool {
+    matches!(vma.backing, Backing::Anonymous | Backing::Break) && extent.start <= number * CHUNK && (number + 1) * CHUNK <= extent.end
 }
 
 impl fmt::Display for Mode {

@@ -27,6 +27,7 @@ pub(super) const STRAY_FAULT: &str = "fault where nothing is mapped that could b
 pub(super) const RECORDERS_FAULT: &str = "fault on a page of the recorder's own";
 pub(super) const THREAD_START: &str = "start of a thread";
 pub(super) const PAUSE: &str = "pause that the recorder made: taken off the clock";
+pub(super) const SWAP: &str = "swapped out pages: told, not modelled";
 pub(super) const IMPOSSIBLE: &str = "address or length that no process can have";
 pub(super) const LATE: &str = "after the end of the process";
 

@@ -244,6 +244,32 @@ fn populated_pages_fault_without_an_event() {
 }
 
 #[test]
+fn what_is_locked_is_resident_without_an_event() {
+    let mut script = Script::with_heap();
+    script.malloc(HEAP + 16, 3 * PAGE).fault(HEAP + 16, Access::Write).mmap(MAPS, 5, PRIVATE).write_pages(MAPS, 1);
+    script.push(What::Mlock { addr: Addr(MAPS), len: Bytes(3 * PAGE), on_fault: false, errno: 0 });
+    script.push(What::Mlock { addr: Addr(HEAP + PAGE), len: Bytes(PAGE), on_fault: false, errno: 0 });
+    script.push(What::Mlock { addr: Addr(MAPS), len: Bytes(5 * PAGE), on_fault: false, errno: 12 });
+    let (actions, lifter) = lift(&script);
+    // Three pages of the mapping; the second page of the block is every policy's to touch.
+    assert_eq!((carried(&actions).0, carried(&actions).1), (3, 3));
+    let touched = |action: &Action| matches!(action, Action::Touch { from: Bytes(4080), len: Bytes(PAGE), evidence: Evidence::Seen, .. });
+    assert_eq!(actions.iter().filter(|action| touched(action)).count(), 1);
+    assert_eq!(lifter.placement().map(|placement| placement.space().counters(0).anon), Some(Pages(5)));
+}
+
+#[test]
+fn what_is_mapped_after_mlockall_is_resident_at_once() {
+    let mut script = Script::with_heap();
+    script.push(What::Mlockall { flags: 2, errno: 0 }).mmap(MAPS, 5, PRIVATE).push(What::Mlockall { flags: 0, errno: 0 });
+    script.mmap(MAPS + 100 * PAGE, 5, PRIVATE);
+    let (actions, _) = lift(&script);
+    assert_eq!((carried(&actions).0, carried(&actions).1), (5, 5));
+    let locks = actions.iter().filter_map(|action| if let Action::LockAll { flags } = action { Some(*flags) } else { None });
+    assert_eq!(locks.collect::<Vec<_>>(), [2, 0]);
+}
+
+#[test]
 fn failed_calls_and_stray_faults_are_set_aside() {
     let mut script = Script::with_heap();
     script.alloc(Call::Malloc, 0, 1 << 60, 0).malloc(HEAP + 16, 5).realloc(HEAP + 16, 0, 1 << 60).free(HEAP + 16);
@@ -283,7 +309,7 @@ fn any_what() -> impl Strategy<Value = What> {
     let old = prop_oneof![Just(Addr(0)), addr.clone()];
     let ptr = prop_oneof![1 => Just(Addr(0)), 9 => addr.clone()];
     let accesses = prop::sample::select(vec![Access::Read, Access::Write, Access::Exec]);
-    let advice = prop::sample::select(vec![Advice::DontNeed, Advice::Free, Advice::HugePage, Advice::Other(3)]);
+    let advice = prop::sample::select(vec![Advice::DontNeed, Advice::Free, Advice::HugePage, Advice::Collapse, Advice::Other(3)]);
     let flags = prop::sample::select(vec![PRIVATE, PRIVATE | MAP_FIXED, PRIVATE | MAP_POPULATE, 1, 2]);
     prop_oneof![
         (calls, ptr, size, old).prop_map(|(call, ptr, size, old)| What::Alloc { call, ptr, size, old, align: 0, site: 0 }),
@@ -313,7 +339,10 @@ fn any_what() -> impl Strategy<Value = What> {
             result: Ok(to)
         }),
         (page.clone(), len.clone(), advice).prop_map(|(addr, len, advice)| What::Madvise { addr, len, advice, errno: 0 }),
-        (page.clone(), len, 0u8..4).prop_map(|(addr, len, prot)| What::Mprotect { addr, len, prot, errno: 0 }),
+        (page.clone(), len.clone(), 0u8..4).prop_map(|(addr, len, prot)| What::Mprotect { addr, len, prot, errno: 0 }),
+        (page.clone(), len.clone(), any::<bool>()).prop_map(|(addr, len, on_fault)| What::Mlock { addr, len, on_fault, errno: 0 }),
+        (page.clone(), len).prop_map(|(addr, len)| What::Munlock { addr, len, errno: 0 }),
+        (0u32..8).prop_map(|flags| What::Mlockall { flags, errno: 0 }),
         page.prop_map(|addr| What::Resident { addr, pages: Pages(3) }),
         Just(What::Fork { child: 7, process: 1 }),
         (0u64..300_000).prop_map(|since| What::Paused { since: Nanos(since) }),

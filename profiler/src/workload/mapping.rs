@@ -1,6 +1,9 @@
 //! A call that mapped memory.
 
-use crate::event::{Advice, Backing, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_SHARED, MAP_STACK, PROT_EXEC, PROT_READ, PROT_WRITE};
+use crate::event::{
+    Advice, Backing, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_LOCKED, MAP_NONBLOCK, MAP_POPULATE, MAP_SHARED, MAP_STACK, PROT_EXEC, PROT_READ,
+    PROT_WRITE,
+};
 use crate::units::{Addr, Bytes};
 use crate::vm::AddressSpace;
 
@@ -18,6 +21,11 @@ impl Mapping {
         self.is_closed() && !self.file && self.flags & MAP_STACK == 0
     }
 
+    /// The kernel makes it resident at once.
+    pub(super) fn is_populated(&self) -> bool {
+        self.flags & MAP_LOCKED != 0 || self.flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE
+    }
+
     /// Nothing in it can be accessed yet.
     pub(super) fn is_closed(&self) -> bool {
         self.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0
@@ -26,6 +34,9 @@ impl Mapping {
     /// Maps as it did. What is a stack does not become huge (since Linux 6.7).
     pub(super) fn map(&self, space: &mut AddressSpace, addr: Addr) {
         space.map_at(addr, self.len, self.prot, self.backing());
+        if self.flags & MAP_LOCKED != 0 {
+            space.lock(addr, self.len, false);
+        }
         if self.flags & MAP_STACK != 0 {
             space.advise(addr, self.len, Advice::NoHugePage);
         }

@@ -6,6 +6,7 @@
 //! placement   the recorded address space; regions says which part of it is the allocator's; carried is what is not
 //! older       what the allocator held before the recording began
 //! mapping     a call that mapped memory
+//! locks       mlock and its like, which make memory resident at once
 //! clock       the process's own time, without the pauses that the recorder made and what its probes cost, which probes estimates
 //! live        recorded address → object; races between threads
 //! recorder    what the recorder itself did to the process's memory
@@ -179,6 +180,11 @@ pub enum Action {
         mapped: i64,
         /// Resident anonymous pages given back.
         returned: u32,
+    },
+    /// `mlockall`, or, without flags, `munlockall`: what the allocator maps is made resident at once.
+    LockAll {
+        /// `MCL_*` bits.
+        flags: u32,
     },
     /// The process forked: its pages are shared with the child until written.
     Fork,

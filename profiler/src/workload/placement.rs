@@ -11,7 +11,7 @@
 use super::carried::Carried;
 use super::mapping::Mapping;
 use super::regions::{Made, Owner, Region, Regions};
-use crate::event::{Access, Advice, Backing, MAP_FIXED, MAP_POPULATE};
+use crate::event::{Access, Advice, Backing, MAP_FIXED};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 use crate::vm::space::{Touched, page_range};
 use crate::vm::{AddressSpace, Area, Calls, Page, PageStates, Spot, Syscall, thp};
@@ -159,15 +159,14 @@ impl Placement {
                 this.space.unmap(addr, call.len);
             }
             call.map(&mut this.space, addr);
+            if call.is_populated() {
+                this.space.populate(addr, call.len);
+            }
             let made = if call.is_closed() { Made::Reserved } else { Made::Usual };
             this.claim(range.clone(), Region::new(owner, now, made, (Syscall::Mmap, i64::from(owner == Owner::Program))));
             implied.then_some(Syscall::Munmap)
         });
-        if call.flags & MAP_POPULATE == 0 {
-            return (owner, carried.with_call_of(owner, Syscall::Mmap));
-        }
-        let populated = self.observe_faults(range.start, owner, |this| this.space.populate(addr, call.len));
-        (owner, carried.plus(populated).with_call_of(owner, Syscall::Mmap))
+        (owner, carried.with_call_of(owner, Syscall::Mmap))
     }
 
     /// `munmap` succeeded; what was mapped after `entered` stays.
@@ -227,8 +226,24 @@ impl Placement {
     /// `mprotect` succeeded.
     pub(super) fn mprotect(&mut self, addr: Addr, len: Bytes, prot: u8, in_heap: bool) -> (Owner, Carried) {
         let theirs = in_heap || self.owner(addr) == Some(Owner::Allocator);
-        self.space.protect(addr, len, prot);
-        self.called(Syscall::Mprotect, theirs)
+        let carried = self.observe(Some(page_range(addr, len)), |this| {
+            this.space.protect(addr, len, prot);
+            None
+        });
+        let (owner, call) = self.called(Syscall::Mprotect, theirs);
+        (owner, carried.plus(call))
+    }
+
+    /// `mlock` succeeded.
+    pub(super) fn lock(&mut self, range: Range<u64>, on_fault: bool) -> Carried {
+        let pieces: Vec<Range<u64>> = self.regions.pieces(range).map(|(piece, _)| piece).collect();
+        let lock = |carried: Carried, piece: Range<u64>| {
+            carried.plus(self.observe(Some(piece.clone()), |this| {
+                this.space.lock(Addr(piece.start * PAGE), Pages(piece.end - piece.start).bytes(), on_fault);
+                None
+            }))
+        };
+        pieces.into_iter().fold(Carried::default(), lock)
     }
 
     /// A page fault: what the page model makes of it, whose page it is, and what to carry.
@@ -296,10 +311,26 @@ impl Placement {
     {
         let sum = |this: &Placement| ranges.clone().into_iter().map(|range| this.carried_anon(range)).sum::<u64>();
         let (anon, mapped) = (sum(self), self.regions.own_pages());
+        let faults = self.space.counters(0).minor_faults;
         let gives_back = change(self).is_some();
+        let populated = self.space.counters(0).minor_faults - faults;
+        let faults = if populated > 0 { self.charge(ranges.clone(), populated as i64) } else { 0 };
         let anon = sum(self) as i64 - anon as i64;
         let returned = if gives_back { anon.min(0).unsigned_abs() } else { 0 };
-        Carried { anon, returned, mapped: pages(self.regions.own_pages()) - pages(mapped), ..Carried::default() }
+        Carried { anon, faults, returned, mapped: pages(self.regions.own_pages()) - pages(mapped), ..Carried::default() }
+    }
+
+    /// Faults of pages that a call populated, if they are the program's own: where the last of the ranges lies.
+    fn charge(&mut self, ranges: impl IntoIterator<Item = Range<u64>>, faults: i64) -> i64 {
+        let last = ranges.into_iter().filter(|range| !range.is_empty()).last();
+        match last.and_then(|range| self.regions.at(range.start)).map(|id| self.regions.get_mut(id)) {
+            Some(region) if region.owner == Owner::Allocator => 0,
+            Some(region) => {
+                region.faults += faults;
+                faults
+            }
+            None => faults,
+        }
     }
 
     /// Runs touches in the region at `page` and says what they cost, if it is the program's.

@@ -18,14 +18,17 @@ pub(super) fn plausible(what: What) -> bool {
         What::Mremap { addr, len, new_len, result, .. } => {
             result.is_err() || fits(&[addr.0, len.0, new_len.0, result.map_or(0, |to| to.0)])
         }
-        What::Munmap { addr, len, errno, .. } | What::Madvise { addr, len, errno, .. } | What::Mprotect { addr, len, errno, .. } => {
-            errno != 0 || fits(&[addr.0, len.0])
-        }
+        What::Munmap { addr, len, errno, .. }
+        | What::Madvise { addr, len, errno, .. }
+        | What::Mprotect { addr, len, errno, .. }
+        | What::Mlock { addr, len, errno, .. }
+        | What::Munlock { addr, len, errno } => errno != 0 || fits(&[addr.0, len.0]),
         What::Trim { pad } => fits(&[pad.0]),
         What::Fault { addr, .. } => fits(&[addr.0]),
         What::Mapped { addr, len, .. } => fits(&[addr.0, len.0]),
         What::Resident { addr, pages } => fits(&[addr.0]) && pages.0 <= MOST_PAGES,
         What::Rss { anon, file, shmem } => [anon, file, shmem].iter().all(|pages| pages.0 <= LIMIT / PAGE),
+        What::Swap { pages } => pages.0 <= LIMIT / PAGE,
         _ => true,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::books::{
     Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, PAUSE,
-    RECORDERS_FAULT, STRAY_FAULT, THREAD_START,
+    RECORDERS_FAULT, STRAY_FAULT, SWAP, THREAD_START,
 };
 use super::carried::{Carried, difference, narrow};
 use super::clock::Clock;
@@ -15,7 +15,7 @@ use super::recorder::Recorder;
 use super::regions::Owner;
 use super::threads::Threads;
 use super::touch::{self, Block, Inference, Touches};
-use super::{Action, Op};
+use super::{Action, Evidence, Op};
 use crate::event::origin::SiteId;
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
@@ -24,6 +24,8 @@ use crate::vm::space::Touched;
 
 #[path = "calls.rs"]
 mod calls;
+#[path = "locks.rs"]
+mod locks;
 
 /// One process while it is followed.
 pub(super) struct Process {
@@ -75,7 +77,7 @@ impl Process {
         while let Some(object) = self.live.expired(Some(self.now())) {
             self.free_implicitly(object, event.tid, out);
         }
-        if !matches!(event.what, What::Rss { .. } | What::Paused { .. }) {
+        if !matches!(event.what, What::Rss { .. } | What::Swap { .. } | What::Paused { .. }) {
             self.recorder.ran();
         }
         let freeing = self.threads.note(event);
@@ -107,6 +109,7 @@ impl Process {
                 }
                 Fate::Carried
             }
+            What::Swap { .. } => Fate::SetAside(SWAP),
             What::Mapped { addr, len, prot, backing } => {
                 let carried = self.placement.mapped(addr, len, prot, backing);
                 self.carry(carried, out);
@@ -145,6 +148,7 @@ impl Process {
                 Fate::Lifted
             }
             What::Brk { got, .. } => self.brk(got, event, freeing, out),
+            What::Mlock { .. } | What::Munlock { .. } | What::Mlockall { .. } => self.lock(event.what, out),
             _ => self.system_call(event, freeing, out),
         }
     }

@@ -31,7 +31,7 @@ impl Threads {
     /// Takes note of an event; answers whether its thread may have been inside `free` when it happened.
     pub(super) fn note(&mut self, event: &Event) -> bool {
         // Told of the process: its first thread did nothing.
-        if matches!(event.what, What::Rss { .. } | What::Paused { .. }) {
+        if matches!(event.what, What::Rss { .. } | What::Swap { .. } | What::Paused { .. }) {
             return false;
         }
         if event.in_heap {

@@ -77,7 +77,12 @@ impl Block {
         first..(own.end / PAGE).max(first)
     }
 
-    fn touch(self, bytes: Range<u64>, access: Access, evidence: Evidence) -> Action {
+    /// What of a range of bytes is in it.
+    pub(super) fn part(self, bytes: &Range<u64>) -> Range<u64> {
+        clip(&self.bytes(), bytes)
+    }
+
+    pub(super) fn touch(self, bytes: Range<u64>, access: Access, evidence: Evidence) -> Action {
         let (from, len) = (Bytes(bytes.start - self.addr.0), Bytes(bytes.end - bytes.start));
         Action::Touch { id: self.object.id, from, len, access, evidence }
     }

@@ -1,6 +1,6 @@
 // Each rule of the kernel in a region of its own, and then what the kernel says of each page of it: lines "rule NAME STATES ADDRESS" with a letter for each
 // page: - absent, z the page of zeros or one shared after a fork, a anonymous and nobody else's, f of a file or of shared memory.
-// expect: own-mmap=22 failed-mmap=1 own-madvise=14 own-mremap=1 processes=2
+// expect: own-mmap=38 failed-mmap=1 own-madvise=18 own-mremap=3 own-mprotect=2 processes=2
 // expect-at-least: own-munmap=10
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,6 +27,17 @@ static void map_as(long count, int flags, int file)
     region = mmap(NULL, count * PAGE, RW, flags, file, 0);
     need(region != MAP_FAILED);
 }
+
+static void map_with(long count, int prot, int flags, int file)
+{
+    pages = count;
+    region = mmap(NULL, count * PAGE, prot, MAP_PRIVATE | flags, file, 0);
+    need(region != MAP_FAILED);
+}
+
+static void map_read(long count, int file, int flags) { map_with(count, PROT_READ, flags, file); }
+static void map_closed(long count) { map_with(count, PROT_NONE, MAP_ANONYMOUS, -1); }
+static void unlock(void) { need(munlock(region, pages * PAGE) == 0); }
 
 /* At a huge page's beginning; what was too much goes back. */
 static void map_huge(long count, int advice)
@@ -129,13 +140,32 @@ static void huge_never(void) { map_huge(IN_HUGE, MADV_NOHUGEPAGE); write_pages(0
 static void huge_too_late(void) { map_huge(IN_HUGE, MADV_NOHUGEPAGE); read_pages(0, 10, 1); advise(0, IN_HUGE, MADV_HUGEPAGE); write_pages(300, 1, 1); }
 static void shared(void) { map_as(60, MAP_SHARED | MAP_ANONYMOUS, -1); read_pages(0, 20, 2); write_pages(10, 30, 1); }
 static void file_around(void) { map_as(5, MAP_PRIVATE, open_self()); read_pages(1, 1, 1); write_pages(2, 1, 1); }
+static void nonblock(void) { map_as(20, ANON | MAP_POPULATE | MAP_NONBLOCK, -1); write_pages(0, 5, 1); }
+static void shared_populated(void) { map_as(40, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1); write_pages(0, 10, 1); }
+static void file_populated(void) { map_read(5, open_self(), MAP_POPULATE); read_pages(0, 5, 1); }
+static void file_copied(void) { map_as(5, MAP_PRIVATE | MAP_POPULATE, open_self()); write_pages(2, 1, 1); }
+static void locked(void) { map_as(60, ANON, -1); write_pages(10, 10, 2); need(mlock(region + 5 * PAGE, 30 * PAGE) == 0); write_pages(0, 60, 3); }
+static void locked_on_fault(void) { map_as(40, ANON, -1); need(mlock2(region, 40 * PAGE, MLOCK_ONFAULT) == 0); write_pages(0, 40, 4); }
+static void map_locked(void) { map_as(30, ANON | MAP_LOCKED, -1); unlock(); write_pages(0, 30, 1); }
+static void locked_grows(void) { map_as(20, ANON, -1); need(mlock(region, 20 * PAGE) == 0); move(50); unlock(); }
+static void locked_unlocked_grows(void) { map_as(20, ANON, -1); need(mlock(region, 20 * PAGE) == 0); unlock(); move(50); write_pages(40, 3, 1); }
+static void locked_zero(void) { map_read(30, -1, MAP_ANONYMOUS); need(mlock(region, 20 * PAGE) == 0); need(mprotect(region, 10 * PAGE, RW) == 0); unlock(); }
+static void locked_file(void) { map_read(5, open_self(), 0); need(mlock(region, 3 * PAGE) == 0); unlock(); }
+static void lock_future(void) { need(mlockall(MCL_FUTURE) == 0); map_as(30, ANON, -1); need(munlockall() == 0); }
+static void lock_future_on_fault(void) { need(mlockall(MCL_FUTURE | MCL_ONFAULT) == 0); map_as(30, ANON, -1); write_pages(3, 4, 1); need(munlockall() == 0); }
+static void lock_closed(void) { need(mlockall(MCL_FUTURE) == 0); map_closed(30); need(mprotect(region + 5 * PAGE, 10 * PAGE, RW) == 0); need(munlockall() == 0); }
+static void huge_locked(void) { map_huge(IN_HUGE, MADV_HUGEPAGE); need(mlock(region, IN_HUGE * PAGE) == 0); unlock(); }
+static void huge_collapsed(void) { map_huge(2 * IN_HUGE, MADV_NOHUGEPAGE); write_pages(0, 40, 3); advise(0, 2 * IN_HUGE, MADV_HUGEPAGE); advise(0, IN_HUGE, 25); }
 static void pipe_cannot_be_mapped(void) { fail_to_map_a_pipe(); map_as(4, ANON, -1); write_pages(0, 2, 1); }
 
 static const struct { const char *name; void (*make)(void); } RULES[] = {
 #define RULE(name) { #name, name }
     RULE(read_then_write), RULE(stride), RULE(free_reuse), RULE(dontneed), RULE(populate_read), RULE(populate_write), RULE(map_populate),
     RULE(moved), RULE(mapped_over), RULE(huge), RULE(huge_unaligned), RULE(huge_part_unmapped), RULE(huge_part_given_back), RULE(huge_given_back),
-    RULE(huge_never), RULE(huge_too_late), RULE(shared), RULE(file_around), RULE(pipe_cannot_be_mapped), RULE(stack), RULE(fork_write),
+    RULE(huge_never), RULE(huge_too_late), RULE(shared), RULE(file_around), RULE(pipe_cannot_be_mapped), RULE(stack), RULE(nonblock),
+    RULE(shared_populated), RULE(file_populated), RULE(file_copied), RULE(locked), RULE(locked_on_fault), RULE(map_locked), RULE(locked_grows),
+    RULE(locked_unlocked_grows), RULE(locked_zero), RULE(locked_file), RULE(lock_future), RULE(lock_future_on_fault), RULE(lock_closed),
+    RULE(huge_locked), RULE(huge_collapsed), RULE(fork_write),
 };
 
 /* What the kernel says of the pages of the region. */

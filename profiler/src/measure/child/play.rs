@@ -92,6 +92,8 @@ fn apply(run: &Run, me: &Thread, action: Action) {
         // SAFETY: any numbers will do.
         Action::Configure { parameter, value, .. } => _ = run.library(me, || unsafe { libc::mallopt(parameter, value) }),
         Action::Fork => run.aside(|| fork(run)),
+        // It would lock the child's own memory as well, the script with it.
+        Action::LockAll { .. } => {}
         Action::Map { .. } | Action::Resident { .. } | Action::Mapping { .. } | Action::ThreadEnd { .. } | Action::End => {}
     }
 }

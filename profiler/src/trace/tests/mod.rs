@@ -171,6 +171,9 @@ fn system_call() -> impl Strategy<Value = What> {
         }),
         (addr(), len(), any_advice(), any::<u16>()).prop_map(|(addr, len, advice, errno)| What::Madvise { addr, len, advice, errno }),
         (addr(), len(), any::<u8>(), any::<u16>()).prop_map(|(addr, len, prot, errno)| What::Mprotect { addr, len, prot, errno }),
+        (addr(), len(), any::<bool>(), any::<u16>()).prop_map(|(addr, len, on_fault, errno)| What::Mlock { addr, len, on_fault, errno }),
+        (addr(), len(), any::<u16>()).prop_map(|(addr, len, errno)| What::Munlock { addr, len, errno }),
+        any::<(u32, u16)>().prop_map(|(flags, errno)| What::Mlockall { flags, errno }),
     ]
 }
 
@@ -187,6 +190,7 @@ fn memory() -> impl Strategy<Value = What> {
         (some_pages(), some_pages(), some_pages()).prop_map(|(anon, file, shmem)| What::Rss { anon, file, shmem }),
         (addr(), len(), any::<u8>(), backing).prop_map(|(addr, len, prot, backing)| What::Mapped { addr, len, prot, backing }),
         (addr(), some_pages()).prop_map(|(addr, pages)| What::Resident { addr, pages }),
+        some_pages().prop_map(|pages| What::Swap { pages }),
     ]
 }
 
