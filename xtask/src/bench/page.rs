@@ -12,7 +12,7 @@ pub(super) fn figures(heapcast: &Path, folder: &Path) -> Result<Vec<(String, Str
     let out = folder.join("page");
     command::run(Command::new(heapcast).args(["replay", "--quiet", "--force"]).arg(&trace).arg("-o").arg(&out))?;
     let name = trace.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut test = cargo("test --package reports --test report --locked -- --ignored --exact --nocapture timings::pages_are_timed");
+    let mut test = cargo("test --package reports --test report --locked -- --exact --nocapture timings::large_pages_open_and_are_timed");
     test.env("HEAPCAST_PAGES", format!("{name}={}", out.join("report.html").display()));
     let output = test.output().map_err(|error| format!("cannot run cargo: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_test_is_read() {
-        let line = "test timings::pages_are_timed ... page of x\t2048\t30\t90\t0.2\t5.0";
+        let line = "test timings::large_pages_open_and_are_timed ... page of x\t2048\t30\t90\t0.2\t5.0";
         let told = "2 KiB, first paint 30 ms, all charts 90 ms, a move of the cross-hair 0.2 ms, a zoom 5.0 ms";
         assert_eq!(row(line), Some(("page of x".into(), told.into())));
         assert_eq!(row("running 1 test"), None);
