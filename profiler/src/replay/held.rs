@@ -6,17 +6,21 @@ use crate::units::Bytes;
 /// The parts at the highest resident set, as near as they are looked at: whenever it has grown by one hundredth since the last look.
 #[derive(Default)]
 pub(super) struct Held {
-    seen: u64,
+    /// Looked at again when the resident set is higher than this.
+    enough: u64,
     parts: Vec<(&'static str, Bytes)>,
 }
 
 impl Held {
     /// Looks at a model whose process has `rss` resident bytes and `live` requested ones, if it is time for that.
     pub(super) fn look(&mut self, rss: u64, live: u64, model: &dyn AllocatorModel) {
-        if rss <= self.seen + self.seen / 100 {
-            return;
+        if rss > self.enough {
+            self.enough = rss + rss / 100;
+            self.take(live, model);
         }
-        self.seen = rss;
+    }
+
+    fn take(&mut self, live: u64, model: &dyn AllocatorModel) {
         let counters = model.counters();
         self.parts.clear();
         self.parts.push(("live", Bytes(live)));

@@ -11,7 +11,7 @@ use super::thp::Mode;
 use super::{Calls, Syscall};
 use crate::event::{Access, Advice, Backing, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::extents::Extents;
-use crate::units::{Addr, Bytes, Nanos, PAGE};
+use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
 
 /// Where the simulated break area begins, unless it is told where in a huge page.
 pub const BREAK_BASE: Addr = Addr(0x5555_5560_0000);
@@ -215,9 +215,10 @@ impl<const N: usize> Os for Kernel<N> {
         self.calls.add(Syscall::Munmap, 1);
         let len = len.page_up();
         self.space.unmap(addr, len);
-        self.mappings.remove(page_range(addr, len));
         // Freed twice or in part, the gap must still be inserted once.
-        self.gaps.remove(addr.0, addr.0 + len.0);
+        if Pages(self.mappings.remove(page_range(addr, len))).bytes() < len {
+            self.gaps.remove(addr.0, addr.0 + len.0);
+        }
         self.gaps.insert(addr.0, addr.0 + len.0);
     }
 

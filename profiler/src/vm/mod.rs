@@ -6,7 +6,7 @@
 //! space      one address space: mappings and the break; recorded is what only that of a recorded process can do
 //! reading    which pages are resident, and faults, if what was touched is this; a space may have several
 //! spot       where a block lies, relative to its area
-//! range_map  disjoint page ranges → value          pages  the states, sparse
+//! range_map  disjoint page ranges → value, in leaves; pages  the states, sparse
 //! hot        pages that need no second look
 //! thp        huge pages: what a first touch gets
 //! ```
@@ -19,6 +19,7 @@
 
 mod hot;
 pub mod kernel;
+mod leaves;
 pub mod os;
 mod pages;
 pub mod range_map;

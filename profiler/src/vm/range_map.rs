@@ -1,21 +1,20 @@
 //! Ordered map of disjoint half-open ranges (of page numbers) to values.
 
+use super::leaves::{Leaves, Place, Row};
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Disjoint ranges with a value each; neighbours with equal values are one range, as in the kernel's list of mappings.
 #[derive(Clone, Debug)]
 pub struct RangeMap<V: Copy> {
-    /// start → (end, value)
-    map: BTreeMap<u64, (u64, V)>,
+    rows: Leaves<V>,
     /// A range as it stands in the map: look-ups mostly follow each other in one.
     recent: Cell<Option<(u64, u64, V)>>,
 }
 
 impl<V: Copy> Default for RangeMap<V> {
     fn default() -> RangeMap<V> {
-        RangeMap { map: BTreeMap::new(), recent: Cell::new(None) }
+        RangeMap { rows: Leaves::new(), recent: Cell::new(None) }
     }
 }
 
@@ -30,21 +29,40 @@ impl<V: Copy + PartialEq> RangeMap<V> {
         if range.is_empty() {
             return 0;
         }
-        let taken = self.remove(range.clone());
-        let mut end = range.end;
-        if let Some((right_end, right)) = self.map.get(&range.end)
-            && *right == value
-        {
-            end = *right_end;
-            self.map.remove(&range.end);
+        let mut taken = 0;
+        let mut below = self.rows.at_or_below(range.start);
+        if self.reaches_into(below, &range) {
+            taken = self.remove(range.clone());
+            below = self.rows.at_or_below(range.start);
         }
-        let mut start = range.start;
-        match self.map.range_mut(..start).next_back() {
-            Some((&left_start, (left_end, left))) if *left_end == start && *left == value => (start, *left_end) = (left_start, end),
-            _ => _ = self.map.insert(start, (end, value)),
-        }
-        self.recent.set(Some((start, end, value)));
+        let row = self.put(below, Row { start: range.start, end: range.end, value });
+        self.recent.set(Some((row.start, row.end, value)));
         taken
+    }
+
+    /// Whether the row at a place, or the one after it, has a part in `range`.
+    fn reaches_into(&self, below: Option<Place>, range: &Range<u64>) -> bool {
+        below.is_some_and(|place| self.rows.row(place).end > range.start)
+            || self.rows.following(below).is_some_and(|place| self.rows.row(place).start < range.end)
+    }
+
+    /// Puts a row where nothing is, joined with those that touch it and have the same value. Answers with what it became.
+    fn put(&mut self, below: Option<Place>, mut row: Row<V>) -> Row<V> {
+        let same = |place: &Place| self.rows.row(*place).value == row.value;
+        let left = below.filter(|&place| self.rows.row(place).end == row.start).filter(same);
+        let right = self.rows.following(below).filter(|&place| self.rows.row(place).start == row.end).filter(same);
+        row.start = left.map_or(row.start, |place| self.rows.row(place).start);
+        row.end = right.map_or(row.end, |place| self.rows.row(place).end);
+        match (left, right) {
+            (Some(place), right) => {
+                // The higher one goes first, so that the lower one's place stays valid.
+                right.into_iter().for_each(|place| self.rows.delete(place));
+                self.rows.replace(place, row);
+            }
+            (None, Some(place)) => self.rows.replace(place, row),
+            (None, None) => self.rows.insert(below, row),
+        }
+        row
     }
 
     /// Empties `range`; ranges that reach out of it keep the rest. Answers with how much was taken.
@@ -54,25 +72,35 @@ impl<V: Copy + PartialEq> RangeMap<V> {
             return taken;
         }
         self.recent.set(None);
-        while let Some((&start, (end, value))) = self.map.range_mut(..range.end).next_back()
-            && *end > range.start
-        {
-            let tail = (*end > range.end).then_some((*end, *value));
-            taken += (*end).min(range.end) - start.max(range.start);
-            let reaches_below = start < range.start;
-            if reaches_below {
-                *end = range.start;
-            } else {
-                self.map.remove(&start);
+        while let Some(place) = self.first_overlap(&range) {
+            let row = self.rows.row(place);
+            let inside = clip(&(row.start..row.end), &range);
+            taken += inside.end - inside.start;
+            let (head, tail) = (Row { end: inside.start, ..row }, Row { start: inside.end, ..row });
+            match (head.start < head.end, tail.start < tail.end) {
+                (false, false) => self.rows.delete(place),
+                (true, false) => self.rows.replace(place, head),
+                (false, true) => self.rows.replace(place, tail),
+                (true, true) => {
+                    self.rows.replace(place, head);
+                    self.rows.insert(Some(place), tail);
+                }
             }
-            if let Some(tail) = tail {
-                self.map.insert(range.end, tail);
-            }
-            if reaches_below {
+            if row.end >= range.end {
                 break;
             }
         }
         taken
+    }
+
+    /// The lowest row with a part in `range`.
+    fn first_overlap(&self, range: &Range<u64>) -> Option<Place> {
+        if range.is_empty() {
+            return None;
+        }
+        let below = self.rows.at_or_below(range.start);
+        let reaches = |place: &Place| self.rows.row(*place).end > range.start;
+        below.filter(reaches).or_else(|| self.rows.following(below)).filter(|&place| self.rows.row(place).start < range.end)
     }
 
     /// The range that holds `at`, with its value.
@@ -82,23 +110,20 @@ impl<V: Copy + PartialEq> RangeMap<V> {
         {
             return Some((start..end, value));
         }
-        let (&start, &(end, value)) = self.map.range(..=at).next_back().filter(|(_, (end, _))| at < *end)?;
+        let Row { start, end, value } = self.rows.at_or_below(at).map(|place| self.rows.row(place)).filter(|row| at < row.end)?;
         self.recent.set(Some((start, end, value)));
         Some((start..end, value))
     }
 
     /// The lowest range that starts at or above `at`.
     pub fn next_from(&self, at: u64) -> Option<(Range<u64>, &V)> {
-        self.map.range(at..).next().map(|(&start, (end, value))| (start..*end, value))
+        let place = self.rows.following(at.checked_sub(1).and_then(|at| self.rows.at_or_below(at)));
+        self.rows.from(place).next().map(entry)
     }
 
     /// Every range that has a part in `range`, whole (not cut), ascending.
     pub fn overlaps(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, &V)> {
-        let head = match self.map.range(..range.start).next_back() {
-            Some((&start, (end, _))) if *end > range.start && !range.is_empty() => start,
-            _ => range.start,
-        };
-        self.map.range(head..range.end.max(head)).map(|(&start, (end, value))| (start..*end, value))
+        self.rows.from(self.first_overlap(&range)).take_while(move |row| row.start < range.end).map(entry)
     }
 
     /// The parts of `range` that have no value, ascending.
@@ -124,8 +149,12 @@ impl<V: Copy + PartialEq> RangeMap<V> {
 
     /// Every range with its value, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Range<u64>, &V)> {
-        self.map.iter().map(|(&start, (end, value))| (start..*end, value))
+        self.rows.from(self.rows.following(None)).map(entry)
     }
+}
+
+fn entry<V>(row: &Row<V>) -> (Range<u64>, &V) {
+    (row.start..row.end, &row.value)
 }
 
 /// The part of `whole` inside `bounds`.

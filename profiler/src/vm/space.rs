@@ -265,7 +265,7 @@ impl<const N: usize> AddressSpace<N> {
         if self.hot.holds(addr, len) {
             return;
         }
-        (0..N).for_each(|reading| self.touch_in(reading, addr, len, access));
+        self.touch_among(0..N, addr, len, access);
         if self.readings.iter().all(|reading| reading.ready(addr.page(), Access::Write)) {
             self.hot.add(addr.page());
         }
@@ -277,16 +277,23 @@ impl<const N: usize> AddressSpace<N> {
             return;
         }
         let range = page_range(addr, len);
-        let reading = &mut self.readings[reading];
-        if range.end - range.start == 1 && reading.ready(range.start, access) {
+        if range.end - range.start == 1 && self.readings[reading].ready(range.start, access) {
             return;
         }
+        self.touch_among(reading..reading + 1, addr, len, access);
+    }
+
+    fn touch_among(&mut self, chosen: Range<usize>, addr: Addr, len: Bytes, access: Access) {
+        let (range, readings) = (page_range(addr, len), &mut self.readings[chosen]);
         // Nearly always it lies in one mapping, and one look is cheaper than a walk.
         if let Some((extent, vma)) = self.vmas.get(range.start).filter(|(extent, _)| range.end <= extent.end) {
-            if vma.allows(access) && !range.is_empty() {
-                reading.touch(&range, vma.backing, access, |number| self.thp.covers(&vma, &extent, number));
-            } else {
-                reading.counters.strays += range.end - range.start;
+            let touches = vma.allows(access) && !range.is_empty();
+            for reading in readings {
+                if touches {
+                    reading.touch(&range, vma.backing, access, |number| self.thp.covers(&vma, &extent, number));
+                } else {
+                    reading.counters.strays += range.end - range.start;
+                }
             }
             return;
         }
@@ -294,9 +301,11 @@ impl<const N: usize> AddressSpace<N> {
         for (extent, vma) in self.vmas.overlaps(range.clone()).filter(|(_, vma)| vma.allows(access)) {
             let piece = clip(&extent, &range);
             allowed += piece.end - piece.start;
-            reading.touch(&piece, vma.backing, access, |number| self.thp.covers(vma, &extent, number));
+            for reading in &mut *readings {
+                reading.touch(&piece, vma.backing, access, |number| self.thp.covers(vma, &extent, number));
+            }
         }
-        reading.counters.strays += range.end - range.start - allowed;
+        readings.iter_mut().for_each(|reading| reading.counters.strays += range.end - range.start - allowed);
     }
 
     /// The kernel accesses pages by itself; gives nothing back.
