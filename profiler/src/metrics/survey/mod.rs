@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A look costs as much as the heap has resident pages. So that it never slows a replay by much, looks are paid for by operations. Only a new peak is
-//! looked at in any case: such looks are few, and smaller the earlier they are, so that all together cost as much as some [`HIGHER`] looks at the last.
+//! looked at in any case: such looks are few, and smaller the earlier they are, so that all together cost as much as some `HIGHER` looks at the last.
 
 mod map;
 mod parts;
