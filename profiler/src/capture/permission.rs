@@ -33,7 +33,7 @@ pub struct Finding {
 
 /// Everything that recording needs, in the order in which it is needed.
 pub fn findings() -> Vec<Finding> {
-    let mut findings = vec![kernel(), privileges(), tracefs(), programs()];
+    let mut findings = vec![kernel(), namespace(), privileges(), tracefs(), programs()];
     // Without the privileges every trial would fail.
     if findings.iter().all(|finding| finding.problem.is_none()) {
         findings.extend(features::all().into_iter().map(feature));
@@ -62,6 +62,20 @@ pub fn check() -> Result<()> {
 fn kernel() -> Finding {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     Finding::new("kernel", release.trim(), None)
+}
+
+/// The kernel half knows processes by their ids in the first namespace, this process by those in its own: they have to be the same.
+fn namespace() -> Finding {
+    // The kernel's own number of the first namespace (PROC_PID_INIT_INO).
+    const FIRST: &str = "pid:[4026531836]";
+    let own = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let is_first = own.as_os_str() == FIRST;
+    let problem = (!is_first).then(|| {
+        let text = "heapcast runs in a process namespace (a container) of its own, where process ids are not the kernel's: \
+            run it outside, with --pid and the id that the process has there";
+        (Kind::Unsupported, text.to_owned())
+    });
+    Finding::new("process namespace", if is_first { "the first" } else { "not the first" }, problem)
 }
 
 fn feature(feature: Feature) -> Finding {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::possible;
-use crate::support::{Folder, Said, said};
+use crate::support::{Folder, Said, heapcast, said};
 
 const NOBODY: u32 = 65534;
 
@@ -41,6 +41,17 @@ fn recording_says_what_is_missing() {
     }
     let said = nobody.says(&["doctor"]).exits(3);
     assert!(said.out.contains("privileges") && said.err.contains("CAP_BPF"), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn recording_inside_a_process_namespace_is_refused() {
+    let Some(_alone) = possible() else { return };
+    let program = heapcast(&["record", "--quiet", "--force", "--output"]);
+    let folder = Folder::new("inside-a-namespace");
+    let mut command = Command::new("unshare");
+    command.args(["--mount-proc", "--pid", "--fork"]).arg(program.get_program()).args(program.get_args());
+    let said = said(command.arg(folder.join("trace")).args(["--", "true"])).exits(4);
+    assert!(said.err.contains("namespace") && said.err.contains("--pid"), "{}", said.err);
 }
 
 #[test]
