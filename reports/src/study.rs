@@ -72,6 +72,9 @@ pub struct Recording {
     pub cpus: u32,
     /// Huge-page mode of the machine: `always`, `madvise`, `never`.
     pub thp: String,
+    /// Settings of its kernel that decide what is resident, `name=value`.
+    #[serde(default)]
+    pub kernel_settings: Vec<String>,
     /// What work of the kernel cost on that machine; `None` where it was not measured.
     #[serde(default)]
     pub unit_costs: Option<UnitCosts>,

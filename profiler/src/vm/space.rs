@@ -333,6 +333,20 @@ impl<const N: usize> AddressSpace<N> {
         locked.into_iter().for_each(|piece| self.populate_pages(piece));
     }
 
+    /// The first `count` chunks from `from` on that a first touch would make huge.
+    pub(super) fn coverable(&self, from: u64, count: u64) -> Vec<u64> {
+        let chunks = |(extent, vma): (Range<u64>, &Vma)| {
+            let (vma, first) = (*vma, (extent.start.div_ceil(CHUNK)).max(from));
+            (first..extent.end / CHUNK).filter(move |&number| self.thp.covers(&vma, &extent, number))
+        };
+        self.vmas.overlaps(from * CHUNK..u64::MAX).flat_map(chunks).take(count as usize).collect()
+    }
+
+    /// Makes a chunk huge in one reading.
+    pub(super) fn collapse_in(&mut self, reading: usize, number: u64, most_absent: u64) {
+        self.readings[reading].collapse(number, most_absent);
+    }
+
     /// Huge pages wherever one fits and something is there; gives nothing back.
     fn collapse(&mut self, range: Range<u64>) -> Pages {
         self.hot.forget(&range);
