@@ -19,7 +19,7 @@ use aya_ebpf::{
     maps::Array,
     programs::{ProbeContext, RetProbeContext},
 };
-use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Kind, Stop, align_flags, array_size, place};
+use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Form, Kind, Stop, align_flags, array_size, place, request, slot};
 
 use crate::{emit, machine, preempt::keep_stack, stack, task};
 
@@ -32,7 +32,7 @@ static THREAD_SLOTS: Global<u32> = Global::new(DEFAULT_THREAD_SLOTS);
 struct Pending {
     tid: u32,
     kind: u8,
-    /// Alignment flags of the record.
+    /// Alignment flags of the record, or [`IN_PLACE`].
     flags: u16,
     /// Stack pointer at the entry.
     sp: u64,
@@ -42,6 +42,9 @@ struct Pending {
     /// Where the call came from.
     origin: u64,
 }
+
+/// In place of alignment flags: the call returns a size, see [`Form::InPlace`].
+const IN_PLACE: u16 = 1 << 14;
 
 #[map]
 static PENDING: Array<Pending> = Array::with_max_entries(DEFAULT_THREAD_SLOTS, 0);
@@ -142,7 +145,7 @@ fn heap_return(ctx: RetProbeContext) {
     call.kind = 0;
     let result = machine::result(ctx.regs);
     match kind {
-        Kind::Realloc => emit::long(kind, place(result, 0), call.size, [call.pointer, call.origin, 0]),
+        Kind::Realloc => emit::long(kind, place(resized(result, call), 0), call.size, [call.pointer, call.origin, 0]),
         Kind::Mallopt => emit::short(kind, place(call.pointer, 0), call.size),
         Kind::Trim => emit::short(kind, place(result, 0), call.size),
         Kind::PosixMemalign => emit::medium(kind, place(stored_result(result, call.pointer), call.flags), call.size, call.origin),
@@ -160,25 +163,34 @@ pub(crate) fn free(ctx: &ProbeContext, cookie: Cookie) {
             return emit::count_nested();
         }
     }
-    emit::short(Kind::Free, place(argument(ctx, cookie, 0), 0), 0);
+    emit::short(Kind::Free, place(argument(ctx, cookie, slot::POINTER), 0), 0);
 }
 
 /// Reads the arguments of the call that begins; `None` when the cookie names no call.
 #[inline(always)]
 fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pending> {
-    let kind = Kind::from_u8(cookie.kind())?;
-    let first = argument(ctx, cookie, 0);
-    let second = argument(ctx, cookie, 1);
-    let (size, align, pointer) = match kind {
-        Kind::Mallopt => ((second as u32).into(), 0, (first as u32).into()),
-        Kind::Calloc => (array_size(first, second), 0, 0),
-        Kind::Realloc => (second, 0, first),
-        Kind::Memalign | Kind::AlignedAlloc => (second, first, 0),
-        Kind::PosixMemalign => (argument(ctx, cookie, 2), second, first),
-        _ => (first, 0, 0),
-    };
+    let form = cookie.form();
+    let (kind, align) = request(Kind::from_u8(cookie.kind())?, form, argument(ctx, cookie, slot::ALIGN));
+    let (mut size, mut pointer) = (argument(ctx, cookie, slot::SIZE), argument(ctx, cookie, slot::POINTER));
+    if cookie.register(slot::COUNT).is_some() {
+        size = array_size(argument(ctx, cookie, slot::COUNT), size);
+    }
+    if kind == Kind::Mallopt {
+        (size, pointer) = ((size as u32).into(), (pointer as u32).into());
+    }
+    let flags = if form == Form::InPlace { IN_PLACE } else { align_flags(align) };
     let origin = if matches!(kind, Kind::Mallopt | Kind::Trim) { 0 } else { stack::origin(ctx) };
-    Some(Pending { tid, kind: kind as u8, flags: align_flags(align), sp, size, pointer, origin })
+    Some(Pending { tid, kind: kind as u8, flags, sp, size, pointer, origin })
+}
+
+/// The block after it was resized; null where it could not be.
+#[inline(always)]
+fn resized(result: u64, call: &Pending) -> u64 {
+    match call.flags == IN_PLACE {
+        false => result,
+        true if result >= call.size => call.pointer,
+        true => 0,
+    }
 }
 
 /// `posix_memalign` returns an error number and stores the address.
@@ -190,8 +202,8 @@ fn stored_result(error: u64, pointer: u64) -> u64 {
     unsafe { bpf_probe_read_user(pointer as *const u64) }.unwrap_or(0)
 }
 
-/// Argument `index` of the probed function, from the register that the cookie names; zero when it names none.
+/// An argument of the probed function, from the register that the cookie names; zero when it names none.
 #[inline(always)]
-fn argument(ctx: &ProbeContext, cookie: Cookie, index: usize) -> u64 {
-    cookie.register(index).map_or(0, |number| machine::by_number(ctx.regs, number))
+fn argument(ctx: &ProbeContext, cookie: Cookie, slot: usize) -> u64 {
+    cookie.register(slot).map_or(0, |number| machine::by_number(ctx.regs, number))
 }

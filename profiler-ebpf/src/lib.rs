@@ -223,6 +223,8 @@ pub mod target {
     pub const RECORDED: u32 = 1;
     /// Recorded; stops itself at its first return from a system call, then [`RECORDED`].
     pub const NEWBORN: u32 = 2;
+    /// Recorded and never stopped: the recorder itself, while it measures what its probes cost.
+    pub const MEASURED: u32 = 3;
 }
 
 /// Resident bytes of one process (value of the map `SEEDS`).
@@ -286,18 +288,46 @@ pub const fn tid_of(word2: u64) -> u32 {
 /// What an attach cookie tells the heap probes: which call it is and which register holds which argument at the probed instruction.
 ///
 /// ```text
-///  63        32 31   24 23   16 15    8 7     0
-/// |   unused   | arg 2 | arg 1 | arg 0 | kind  |      argument = register number + 1 (the machine's own: rax 0 … r15 15, x0 0 … x30 30), 0 = none
+///  63   48 47  40 39   32 31     24 23   16 15    8 7     0
+/// | unused | form | align | pointer | count | size | kind |      argument = register number + 1, 0 = none
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie(pub u64);
 
+/// How the arguments of a call are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Form {
+    /// As they are.
+    Plain = 0,
+    /// In place of an alignment the flags of jemalloc's `mallocx`: bits 0–5 its base-2 logarithm, bit 6 asks for zeroed memory.
+    Flags = 1,
+    /// A layout of Rust: an alignment that every block has asks for nothing.
+    Layout = 2,
+    /// jemalloc's `xallocx`: a `realloc` in place that returns the size the block has afterwards.
+    InPlace = 3,
+}
+
+/// The arguments that a record is made of, as positions in a [`Cookie`].
+pub mod slot {
+    /// Bytes; `mallopt`: the value.
+    pub const SIZE: usize = 0;
+    /// How many times as many.
+    pub const COUNT: usize = 1;
+    /// The block that is freed or resized; `posix_memalign`: where the result is stored; `mallopt`: the parameter.
+    pub const POINTER: usize = 2;
+    /// Alignment, or what the [`Form`](super::Form) has in its place.
+    pub const ALIGN: usize = 3;
+    /// Their number.
+    pub const SLOTS: usize = 4;
+}
+
 impl Cookie {
-    /// A cookie for `kind` whose arguments are in these registers (the machine's own numbers), in the order of the function's parameters.
-    pub const fn new(kind: Kind, registers: [Option<u8>; 3]) -> Cookie {
-        let mut bits = kind as u64;
+    /// A cookie for `kind` whose arguments are in these registers (the machine's own numbers: rax 0 … r15 15, x0 0 … x30 30), by [`slot`].
+    pub const fn new(kind: Kind, form: Form, registers: [Option<u8>; slot::SLOTS]) -> Cookie {
+        let mut bits = kind as u64 | (form as u64) << 40;
         let mut i = 0;
-        while i < 3 {
+        while i < slot::SLOTS {
             if let Some(register) = registers[i] {
                 bits |= (register as u64 + 1) << (8 + 8 * i);
             }
@@ -311,12 +341,37 @@ impl Cookie {
         self.0 as u8
     }
 
-    /// Register of parameter `index`, if it was given.
-    pub const fn register(self, index: usize) -> Option<u8> {
-        match (self.0 >> (8 + 8 * index)) as u8 {
+    /// How the arguments are meant.
+    pub const fn form(self) -> Form {
+        match (self.0 >> 40) as u8 {
+            1 => Form::Flags,
+            2 => Form::Layout,
+            3 => Form::InPlace,
+            _ => Form::Plain,
+        }
+    }
+
+    /// Register of an argument, if it has one.
+    pub const fn register(self, slot: usize) -> Option<u8> {
+        match (self.0 >> (8 + 8 * slot)) as u8 {
             0 => None,
             n => Some(n - 1),
         }
+    }
+}
+
+/// Alignment, in bytes, of every block that `malloc` returns.
+const MALLOC_ALIGN: u64 = 16;
+
+/// What is asked for by a call of `kind` with this argument for the alignment: the kind of its record, and the alignment.
+pub const fn request(kind: Kind, form: Form, argument: u64) -> (Kind, u64) {
+    match form {
+        Form::Flags if argument & 63 != 0 => (Kind::AlignedAlloc, 1 << (argument & 63)),
+        Form::Flags if argument & 64 != 0 => (Kind::Calloc, 0),
+        Form::Flags => (kind, 0),
+        Form::Layout if argument > MALLOC_ALIGN => (Kind::AlignedAlloc, argument),
+        Form::Layout => (kind, 0),
+        _ => (kind, argument),
     }
 }
 

@@ -88,6 +88,9 @@ pub(crate) fn keep_room() {
 #[inline(always)]
 pub(crate) fn halt(reason: Stop) {
     let pid = emit::current_pid();
+    if state(pid) == target::MEASURED {
+        return;
+    }
     emit::announce(Kind::Stopped, place(pid.into(), reason as u16), || send_stop(pid));
 }
 

@@ -43,7 +43,22 @@ fn resident_pages_share_a_word() {
 
 #[test]
 fn cookies_name_registers() {
-    let cookie = Cookie::new(Kind::Calloc, [Some(0), Some(15), None]);
-    assert_eq!(cookie.kind(), Kind::Calloc as u8);
-    assert_eq!([cookie.register(0), cookie.register(1), cookie.register(2)], [Some(0), Some(15), None]);
+    let cookie = Cookie::new(Kind::Calloc, Form::Plain, [Some(0), Some(15), None, None]);
+    assert_eq!((cookie.kind(), cookie.form()), (Kind::Calloc as u8, Form::Plain));
+    assert_eq!([slot::SIZE, slot::COUNT, slot::POINTER, slot::ALIGN].map(|slot| cookie.register(slot)), [Some(0), Some(15), None, None]);
+    for form in [Form::Plain, Form::Flags, Form::Layout, Form::InPlace] {
+        let cookie = Cookie::new(Kind::Malloc, form, [None, None, None, Some(15)]);
+        assert_eq!((cookie.kind(), cookie.form(), cookie.register(slot::ALIGN)), (Kind::Malloc as u8, form, Some(15)));
+    }
+}
+
+#[test]
+fn what_is_asked_for() {
+    assert_eq!(request(Kind::AlignedAlloc, Form::Plain, 8), (Kind::AlignedAlloc, 8));
+    // MALLOCX_ALIGN(64) | MALLOCX_ZERO, MALLOCX_ZERO alone, an arena and a cache only.
+    assert_eq!(request(Kind::Malloc, Form::Flags, 64 | 6), (Kind::AlignedAlloc, 64));
+    assert_eq!(request(Kind::Malloc, Form::Flags, 64), (Kind::Calloc, 0));
+    assert_eq!(request(Kind::Malloc, Form::Flags, 3 << 20 | 2 << 8), (Kind::Malloc, 0));
+    assert_eq!([8, 16].map(|align| request(Kind::Calloc, Form::Layout, align)), [(Kind::Calloc, 0); 2]);
+    assert_eq!(request(Kind::Calloc, Form::Layout, 32), (Kind::AlignedAlloc, 32));
 }

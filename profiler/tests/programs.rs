@@ -37,19 +37,48 @@ pub(crate) fn compile(name: &str) -> Result<PathBuf, String> {
     build(&folder().join(format!("{name}.c")), name, &arguments)
 }
 
-/// The same, linked statically with musl.
+/// Builds a program of the folder, of C or C++, under another name and with more arguments.
+pub(crate) fn compile_as(source: &str, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
+    let arguments: Vec<String> = ["-pthread".to_owned()].iter().chain(arguments).cloned().collect();
+    let cpp = source.ends_with(".cpp");
+    built(name, compiler(if cpp { "g++" } else { "gcc" }, cpp).arg(folder().join(source)).args(arguments))
+}
+
+/// Builds a program of the folder with another compiler for C.
+pub(crate) fn compile_with(gcc: &str, source: &str, name: &str, arguments: &[&str]) -> Result<PathBuf, String> {
+    built(name, compiler(gcc, false).arg(folder().join(source)).args(arguments))
+}
+
+/// Builds a program of the folder with rustc.
+pub(crate) fn compile_rust(source: &str, name: &str, level: &str, arguments: &[&str]) -> Result<PathBuf, String> {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition", "2024", "--crate-name", "global_allocator", "-g", "-C"]).arg(format!("opt-level={level}"));
+    built(name, rustc.arg(folder().join(source)).args(arguments))
+}
+
+/// A program of C that needs no more than C, linked statically with musl.
 pub(crate) fn compile_with_musl(name: &str) -> Result<PathBuf, String> {
-    let arguments = ["-static".to_owned(), "-pthread".to_owned()];
-    build_with("musl-gcc", &folder().join(format!("{name}.c")), &format!("{name}-musl"), &arguments)
+    compile_with("musl-gcc", &format!("{name}.c"), &format!("{name}-musl"), &["-static", "-pthread"])
 }
 
 /// Builds a file with gcc into the temporary folder of the tests.
 pub(crate) fn build(source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
-    build_with("gcc", source, name, arguments)
+    built(name, compiler("gcc", false).arg(source).args(arguments))
 }
 
 /// The same with another compiler that understands gcc's options.
-pub(crate) fn build_with(compiler: &str, source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
+pub(crate) fn build_with(gcc: &str, source: &Path, name: &str, arguments: &[String]) -> Result<PathBuf, String> {
+    built(name, compiler(gcc, false).arg(source).args(arguments))
+}
+
+fn compiler(program: &str, cpp: bool) -> Command {
+    let mut compiler = Command::new(program);
+    compiler.args([if cpp { "-std=gnu++17" } else { "-std=gnu11" }, "-O1", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]);
+    compiler
+}
+
+/// Runs a compiler, once for each name.
+fn built(name: &str, compiler: &mut Command) -> Result<PathBuf, String> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let built = built.get_or_insert_default();
@@ -59,9 +88,8 @@ pub(crate) fn build_with(compiler: &str, source: &Path, name: &str, arguments: &
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // Built beside and renamed: another test binary may be running the old one.
     let fresh = target.with_extension(std::process::id().to_string());
-    let mut gcc = Command::new(compiler);
-    gcc.args(["-std=gnu11", "-O1", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(&fresh).args(arguments);
-    let output = gcc.output().map_err(|error| format!("{compiler} cannot be run: {error}"))?;
+    let output = compiler.arg("-o").arg(&fresh).output();
+    let output = output.map_err(|error| format!("{} cannot be run: {error}", compiler.get_program().display()))?;
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::rename(&fresh, &target).expect("the program takes its place");
     built.insert(name.to_owned(), target.clone());

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::schema::described;
 
 mod heap;
+mod paste;
 pub use heap::{AddressMap, MapArea, MapMoment, MemoryPoint, PinRow};
+pub use paste::Paste;
 
 /// Version of `study.json`; raised when a field changes its meaning or disappears.
 pub const STUDY_VERSION: u32 = 1;
@@ -263,17 +265,6 @@ pub struct ThreadRow {
     pub live_at_end_bytes: u64,
 }
 
-/// What turns the recorded program into one under this policy. All empty: it is what ran.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paste {
-    /// For a shell, before the command: `GLIBC_TUNABLES=glibc.malloc.arena_max=1`.
-    pub before: String,
-    /// A command for the whole machine, as root.
-    pub machine: String,
-    /// Whether another allocator than the recorded one takes over.
-    pub other_allocator: bool,
-}
-
 /// A part of an allocator's memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeldPart {
@@ -352,11 +343,4 @@ pub struct LifetimeRow {
     /// Their requested bytes.
     pub total_bytes: u64,
 }
-}
-
-impl Paste {
-    /// Whether nothing has to be done.
-    pub fn is_nothing(&self) -> bool {
-        self.before.is_empty() && self.machine.is_empty()
-    }
 }

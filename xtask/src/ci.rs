@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     ("kernel object", || xtask("ebpf check")),
     ("other C libraries", other_libcs),
     ("test", || crate::test::run(&[])),
+    ("other kernels", other_kernels),
 ];
 
 /// Runs every step, names each with its time, and stops at the first that fails.
@@ -39,6 +40,17 @@ fn other_libcs() -> Result<(), String> {
         println!("skipped: {error}");
     }
     Ok(())
+}
+
+/// Skipped where there is no emulator, or no mirror to fetch kernels from.
+fn other_kernels() -> Result<(), String> {
+    match crate::kernels::ready() {
+        Ok(()) => xtask("kernels"),
+        Err(reason) => {
+            println!("skipped: {reason}");
+            Ok(())
+        }
+    }
 }
 
 /// Another command of this program, in a process of its own: `setup` may change what later ones find.

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 /// Where this machine gets Debian's packages from.
-fn mirror() -> Option<String> {
+pub(crate) fn mirror() -> Option<String> {
     let format = "$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)";
     let targets = output("apt-get", &["indextargets", "--format", format, "Created-By: Packages"])?;
     let fields = targets.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -39,10 +39,9 @@ fn fetch(mirror: &str, release: &str, folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    ["lists/partial", "cache/archives/partial"].iter().try_for_each(|name| fs::create_dir_all(folder.join(name))).map_err(failed)?;
-    fs::write(folder.join("sources.list"), format!("deb [signed-by={KEYS}] {mirror} {release} main\n")).map_err(failed)?;
-    run_command(apt(folder).args(["--quiet=2", "update"]))?;
-    run_command(apt(folder).args(["--quiet=2", "download"]).args(PACKAGES))?;
+    set_up(&source(mirror, release), folder).map_err(failed)?;
+    run_command(apt("apt-get", folder).args(["--quiet=2", "update"]))?;
+    run_command(apt("apt-get", folder).args(["--quiet=2", "download"]).args(PACKAGES))?;
     let mut version = None;
     for package in packages(folder).map_err(failed)? {
         run_command(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(folder.join("root")))?;
@@ -54,9 +53,20 @@ fn fetch(mirror: &str, release: &str, folder: &Path) -> Result<(), String> {
     fs::write(version_file, version).map_err(failed)
 }
 
-/// apt with lists, sources and downloads in a folder of its own; nothing of the machine changes.
-fn apt(folder: &Path) -> Command {
-    let mut apt = Command::new("apt-get");
+/// Prepares a folder for [`apt`] with these sources.
+pub(crate) fn set_up(sources: &str, folder: &Path) -> std::io::Result<()> {
+    ["lists/partial", "cache/archives/partial"].iter().try_for_each(|name| fs::create_dir_all(folder.join(name)))?;
+    fs::write(folder.join("sources.list"), sources)
+}
+
+/// One release of a mirror, as a line of `sources.list`.
+pub(crate) fn source(mirror: &str, release: &str) -> String {
+    format!("deb [signed-by={KEYS}] {mirror} {release} main\n")
+}
+
+/// `apt-get` or `apt-cache` with lists, sources and downloads in a folder of its own; nothing of the machine changes.
+pub(crate) fn apt(program: &str, folder: &Path) -> Command {
+    let mut apt = Command::new(program);
     let places = [("Etc::SourceList", "sources.list"), ("State::Lists", "lists"), ("Cache", "cache")];
     for (key, name) in places {
         apt.arg("-o").arg(format!("Dir::{key}={}", folder.join(name).display()));
@@ -67,7 +77,8 @@ fn apt(folder: &Path) -> Command {
     apt
 }
 
-fn packages(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The packages that were downloaded into a folder.
+pub(crate) fn packages(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     let files = entries.into_iter().map(|entry| entry.path());
     Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())

@@ -1,12 +1,14 @@
 //! The chores of the workspace. One file per chore; `cargo xtask` lists them.
 
 mod accuracy;
+mod arm64;
 mod bench;
 mod ci;
 mod command;
 mod ebpf;
 mod fuzz;
 mod gallery;
+mod kernels;
 mod libcs;
 mod setup;
 mod test;
@@ -18,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
   ci                    everything that checks, in order; stops at the first failure
   setup                 install what the chores and the tests need, or say what is missing
   libcs                 fetch the C libraries of other Debian releases, for the tests of the model of malloc
+  kernels [RELEASE…]    record known programs under the kernels of Debian releases, in an emulator; without names, under all that README promises
+  arm64                 check that the program compiles for arm64
   tidy                  rules of this repository that no compiler knows
   test [FILTER]         all tests of the host; live ones skip themselves without root and say so
   gallery               make reports/gallery anew from the traces in profiler/tests/data
@@ -35,6 +39,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["setup"] => setup::run(),
         ["libcs"] => libcs::run(),
+        ["arm64"] => arm64::run(),
+        ["kernels", rest @ ..] => kernels::run(rest),
         ["tidy"] => tidy::run(),
         ["test", rest @ ..] => test::run(rest),
         ["accuracy", rest @ ..] => accuracy::run(rest),

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::command::{find, output, path_with, root, run as run_command};
 
 /// Debian packages, with what they are for.
-const PACKAGES: [(&str, &[&str]); 4] = [
+const PACKAGES: [(&str, &[&str]); 6] = [
     ("the kernel half", &["gcc", "rustc-web", "rust-web-src", "rust-web-clippy", "llvm-22-dev", "libpolly-22-dev"]),
     (
         "the live tests",
@@ -29,6 +29,8 @@ const PACKAGES: [(&str, &[&str]); 4] = [
         "recordings under other allocators, and the tests of their models",
         &["libjemalloc2", "libmimalloc2.0", "libtcmalloc-minimal4", "musl-tools"],
     ),
+    ("programs that bring an allocator with them", &["g++", "libjemalloc-dev", "libgoogle-perftools-dev", "binutils"]),
+    ("recordings under other kernels", &["qemu-system-x86", "busybox-static", "cpio"]),
     ("the report's page tests", &["chromium", "python3", "python3-venv"]),
 ];
 const COMPONENTS: [&str; 2] = ["clippy", "rustfmt"];

@@ -35,7 +35,9 @@ impl Session {
         let continued = self.continued.get(&pid).copied().unwrap_or_default();
         if since >= continued {
             self.paused(pid, since);
-            self.continued.insert(pid, self.now());
+            let now = self.now();
+            self.continued.insert(pid, now);
+            self.stops = (self.stops.0 + 1, self.stops.1 + now.saturating_sub(since));
             if !stops::resume(pid) && process::is_alive(pid) {
                 self.notes.push(format!("Process {pid} was stopped by somebody else while it stood still for the recorder, and left so."));
             }

@@ -69,7 +69,8 @@ pub(super) fn because(error: &dyn std::error::Error) -> String {
 pub struct HeapProbes {
     /// Where one program cannot serve all functions.
     copies: Option<Copies>,
-    attached: HashSet<(u32, FileId)>,
+    /// Process, file, and the first probe's place in it: a file may have several allocators.
+    attached: HashSet<(u32, FileId, Option<u64>)>,
     links: HashMap<u32, Vec<UProbeLink>>,
     detacher: mpsc::Sender<Vec<UProbeLink>>,
     stirred: Arc<Mutex<Instant>>,
@@ -114,7 +115,8 @@ impl HeapProbes {
     /// # Errors
     /// `Target` when the file or the process has gone; `Unsupported` when the kernel refuses a probe.
     pub fn attach(&mut self, ebpf: &mut Ebpf, pid: u32, tid: Tid, located: &Located) -> Result<bool> {
-        if !self.attached.insert((pid, located.file)) {
+        let first = located.allocator.probes.first().map(|probe| probe.point.file_offset);
+        if !self.attached.insert((pid, located.file, first)) {
             return Ok(false);
         }
         self.stir();
@@ -147,7 +149,7 @@ impl HeapProbes {
 
     /// Lets go of a process that has ended, in the background.
     pub fn forget(&mut self, pid: u32) {
-        self.attached.retain(|(of, _)| *of != pid);
+        self.attached.retain(|(of, ..)| *of != pid);
         // A process whose program or first thread has changed is attached to again at once.
         self.stir();
         if let Some(links) = self.links.remove(&pid) {

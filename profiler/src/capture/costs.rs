@@ -27,11 +27,27 @@ const PIECES: usize = 64;
 
 /// Measures; `None` where the kernel refuses.
 pub fn measure() -> Option<Costs> {
-    let rounds = (0..ROUNDS).map(|_| round()).collect::<Option<Vec<[u64; 6]>>>()?;
+    middle(&(0..ROUNDS).map(|_| round()).collect::<Option<Vec<_>>>()?)
+}
+
+/// Measures in two states by turns, so that what else goes on disturbs both alike; `enter` is told the state before each round.
+pub fn compare(mut enter: impl FnMut(bool)) -> Option<[Costs; 2]> {
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (state, rounds) in rounds.iter_mut().enumerate() {
+            enter(state == 1);
+            rounds.push(round()?);
+        }
+    }
+    enter(false);
+    Some([middle(&rounds[0])?, middle(&rounds[1])?])
+}
+
+fn middle(rounds: &[[u64; 6]]) -> Option<Costs> {
     let median = |piece: usize| {
         let mut times: Vec<u64> = rounds.iter().map(|round| round[piece]).collect();
         times.sort_unstable();
-        Nanos(times[ROUNDS / 2].div_ceil(PIECES as u64))
+        Nanos(times[rounds.len() / 2].div_ceil(PIECES as u64))
     };
     let [fault, give_back, grow, mmap, munmap, madvise] = [0, 1, 2, 3, 4, 5].map(median);
     Some(Costs { fault, give_back, grow, mmap, munmap, madvise })

@@ -42,6 +42,8 @@ pub struct ProcessFacts {
     pub max_rss: Option<Bytes>,
     /// The same totals as `faults` when the image began.
     pub faults_before: (u64, u64),
+    /// Processor time that the process had taken when the image began.
+    pub cpu_before: Nanos,
 }
 
 /// The ending of a child that was not to be followed.
@@ -70,6 +72,7 @@ impl ProcessFacts {
             environment: environment(pid),
             started,
             faults_before: process::minflt_majflt(pid).unwrap_or_default(),
+            cpu_before: process::cpu_time(pid).unwrap_or_default(),
             ..ProcessFacts::default()
         }
     }
@@ -111,6 +114,7 @@ impl ProcessFacts {
             faults: None,
             max_rss: None,
             faults_before: (0, 0),
+            cpu_before: Nanos(0),
             ..self.clone()
         }
     }

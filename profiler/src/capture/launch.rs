@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::units::Bytes;
+use crate::units::{Bytes, Nanos};
 
 /// A child that waits before its `execve`.
 pub struct Held {
@@ -43,6 +43,8 @@ pub struct Ended {
     pub ending: Ending,
     /// `ru_maxrss`: the highest resident set of the child and of the children it waited for.
     pub max_rss: Bytes,
+    /// Processor time of the same.
+    pub cpu: Nanos,
 }
 
 /// Forks a child that will execute `command` once [`Held::release`] is called, and that ends by itself if this process goes away first.
@@ -121,8 +123,12 @@ impl Started {
             true => Ending::Killed(libc::WTERMSIG(status)),
             false => Ending::Exited(libc::WEXITSTATUS(status)),
         };
-        Some(Ended { ending, max_rss: Bytes(usage.ru_maxrss as u64 * 1024) })
+        Some(Ended { ending, max_rss: Bytes(usage.ru_maxrss as u64 * 1024), cpu: time(usage.ru_utime) + time(usage.ru_stime) })
     }
+}
+
+fn time(of: libc::timeval) -> Nanos {
+    Nanos(of.tv_sec as u64 * 1_000_000_000 + of.tv_usec as u64 * 1000)
 }
 
 fn child(go: i32, failure: i32, path: &CString, argv: &[*const libc::c_char]) -> ! {
@@ -132,12 +138,21 @@ fn child(go: i32, failure: i32, path: &CString, argv: &[*const libc::c_char]) ->
         if libc::read(go, (&raw mut byte).cast(), 1) != 1 {
             libc::_exit(127);
         }
+        give_up_privileges();
         // Rust ignores SIGPIPE, and that would be inherited.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::execv(path.as_ptr(), argv.as_ptr());
         let errno = *libc::__errno_location();
         libc::write(failure, (&raw const errno).cast(), 4);
         libc::_exit(127)
+    }
+}
+
+/// The capabilities that heapcast was given to record with are not the program's. Those of root are its own, be it started by heapcast or not.
+fn give_up_privileges() {
+    for capability in super::permission::CAPABILITIES {
+        // SAFETY: no memory is concerned. Where a capability was not handed on there is nothing to lower.
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_LOWER, capability as libc::c_ulong, 0, 0) };
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`permission`]: what this machine allows; [`features`]: what its kernel can do; [`object`], [`fields`], [`copies`]: the kernel half, fitted to it;
 //! - [`launch`]: a program that starts when everything is ready; [`attach`], [`detach`]: the probes;
 //! - [`decode`], [`tasks`], [`stacks`]: records into events, threads into address spaces, origins of calls into places in a tree; [`code`]: what lies there; [`facts`], [`notes`]: what is told beside the events;
+//! - [`size`]: how large the ring is; [`losses`]: when something did not fit; [`costs`]: what the probes cost;
 //! - `answer`: processes that wait for their probes; [`stops`]: who stands still; [`guard`]: lets them go on should the recorder die; [`parents`]: those who saw them wait.
 //!
 //! # Stops
@@ -28,7 +29,7 @@
 //! Bounded by constants, except for some hundred bytes per process and for each call site or stack, and what is known of each file that holds an allocator:
 //!
 //! ```text
-//! kernel  ring                                   64 MiB (--ring)
+//! kernel  ring                                   see `size` (--ring)
 //!         calls awaited, per thread id           (40 + 64 bytes) × at most 2^18 = 26 MiB
 //!         stacks that were told, with --stacks    about 72 bytes × 2^17 = 9 MiB
 //!         state per process id                   8 bytes × kernel.pid_max, at most 2^22 = 32 MiB
@@ -61,12 +62,14 @@ pub mod fields;
 pub mod guard;
 mod interrupts;
 pub mod launch;
+pub mod losses;
 pub mod notes;
 pub mod object;
 pub mod parents;
 pub mod permission;
 pub mod recording;
 pub mod session;
+pub mod size;
 pub mod stacks;
 pub mod stops;
 pub mod tasks;

@@ -10,6 +10,13 @@ const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
+/// To continue a process of another user that stands still for the recorder.
+const CAP_KILL: u32 = 5;
+/// To read the tracing file system where only root may.
+const CAP_DAC_READ_SEARCH: u32 = 2;
+
+/// What recording may need, and a recorded program does not get from heapcast.
+pub(super) const CAPABILITIES: [u32; 5] = [CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_KILL, CAP_DAC_READ_SEARCH];
 
 /// One thing that recording needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

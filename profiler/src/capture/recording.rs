@@ -3,15 +3,17 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use super::costs::Costs;
 use super::decode::Tally;
 use super::detach::Detaching;
 use super::facts::ProcessFacts;
 use super::launch::Ended;
+use super::losses::Loss;
 use super::object::Totals;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::event::origin::Origins;
-use crate::units::Bytes;
+use crate::units::{Bytes, Nanos};
 
 /// What is recorded.
 #[derive(Clone, Debug)]
@@ -63,6 +65,9 @@ pub trait Sink {
     /// Ends the recording.
     fn origins(&mut self, origins: Origins) -> Result<()>;
 
+    /// Told whenever something was lost, everything so far.
+    fn losses(&mut self, losses: &[Loss]);
+
     /// Told whenever processes came, went or changed.
     fn processes(&mut self, processes: &[ProcessFacts]);
 }
@@ -103,6 +108,14 @@ pub struct Recorded {
     pub tally: Tally,
     /// Why it ended.
     pub stopped_by: StoppedBy,
+    /// When what was lost.
+    pub losses: Vec<Loss>,
+    /// How often recorded processes stood still for the recorder, and how long in all.
+    pub stops: (u64, Nanos),
+    /// What the kernel's work costs with the probes attached: of a process that is not recorded, and of one that is; where that could be measured.
+    pub probed: Option<[Costs; 2]>,
+    /// Processor time that the recorded processes took, where it is known: of a launched program and the children it waited for, else of those that still run.
+    pub target_cpu: Option<Nanos>,
     /// How the launched program ended, if it was launched and has ended.
     pub ending: Option<Ended>,
     /// What a reader of the trace must know.

@@ -7,6 +7,7 @@ use profiler_ebpf::{self as wire, target as state};
 
 use super::attach::{self, HeapProbes};
 use super::code::CodeMaps;
+use super::costs::{self, Costs};
 use super::decode::Decoder;
 use super::detach::Detaching;
 use super::facts::ProcessFacts;
@@ -14,6 +15,7 @@ use super::features;
 use super::guard::Guard;
 use super::interrupts::Interrupts;
 use super::launch::{self, Ended, Held, Started};
+use super::losses::Losses;
 use super::notes::Notes;
 use super::object::{Object, Settings, Totals};
 use super::parents::Parents;
@@ -96,6 +98,8 @@ pub(super) struct Session {
     pub(super) parents: Parents,
     /// When each process was last continued.
     pub(super) continued: HashMap<u32, Nanos>,
+    pub(super) stops: (u64, Nanos),
+    losses: Losses,
     started: Option<Started>,
     attached: Option<u32>,
     pub(super) follow: bool,
@@ -132,6 +136,8 @@ impl Session {
             guard,
             parents: Parents::default(),
             continued: HashMap::new(),
+            stops: Default::default(),
+            losses: Losses::default(),
             started: None,
             attached: None,
             follow: options.follow,
@@ -191,7 +197,7 @@ impl Session {
             }
             if look {
                 looked = Instant::now();
-                self.report(begun, progress);
+                self.report(begun, sink, progress);
             }
             if !busy && self.is_over(look) {
                 return Ok(StoppedBy::End);
@@ -240,8 +246,11 @@ impl Session {
         sink.events(std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH)))
     }
 
-    fn report(&self, begun: Instant, progress: &mut dyn FnMut(Progress)) {
+    fn report(&mut self, begun: Instant, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress)) {
         let totals = self.object.totals();
+        if self.losses.look(self.now(), &totals) {
+            sink.losses(self.losses.stretches());
+        }
         progress(Progress { elapsed: begun.elapsed(), made: totals.all_made(), lost: totals.all_lost(), processes: self.processes.len() });
     }
 
@@ -277,16 +286,22 @@ impl Session {
         {
             stopped_by = StoppedBy::Sink(error);
         }
+        self.losses.look(self.now(), &totals);
         let ending = self.launched_ending()?;
+        let probed = self.measure_probes();
         for facts in self.processes.iter_mut().filter(|facts| facts.ended.is_none()) {
             facts.faults = process::minflt_majflt(facts.pid).ok().map(|totals| facts.faults_up_to(totals));
         }
         Ok(Recorded {
             totals,
             tally: self.decoder.tally,
-            processes: self.processes,
             stopped_by,
+            losses: self.losses.stretches().to_vec(),
+            stops: self.stops,
+            probed,
+            target_cpu: ending.map(|ended| ended.cpu).or_else(|| cpu_of_living(&self.processes)),
             ending,
+            processes: self.processes,
             notes: self.notes.sentences(),
             detaching: Detaching::begin(self.heap, self.object, self.guard),
         })
@@ -341,6 +356,16 @@ impl Session {
         }
     }
 
+    /// The same work as before the recording, by turns with this process recorded and not. Nobody reads the records.
+    fn measure_probes(&mut self) -> Option<[Costs; 2]> {
+        let own = std::process::id();
+        costs::compare(|recorded| {
+            while self.object.ring.next().is_some() {}
+            // It fails for no process id that the kernel gives.
+            self.target(own, if recorded { state::MEASURED } else { state::NONE }).unwrap_or_default();
+        })
+    }
+
     /// How the launched program ended, if it has.
     fn launched_ending(&mut self) -> Result<Option<Ended>> {
         let Some(started) = &mut self.started else { return Ok(None) };
@@ -367,6 +392,13 @@ impl Session {
     pub(super) fn now(&self) -> Nanos {
         Nanos(monotonic_ns().saturating_sub(self.decoder.begin_ns()))
     }
+}
+
+/// What the processes that still run have taken since they were attached to; `None` where one of them does not tell, or none runs.
+fn cpu_of_living(processes: &[ProcessFacts]) -> Option<Nanos> {
+    let living = processes.iter().filter(|facts| facts.ended.is_none() && !facts.is_left_alone());
+    let taken = living.map(|facts| Some(process::cpu_time(facts.pid)?.saturating_sub(facts.cpu_before)));
+    taken.collect::<Option<Vec<Nanos>>>().filter(|all| !all.is_empty()).map(|all| all.into_iter().fold(Nanos(0), |sum, time| sum + time))
 }
 
 /// The clock of the kernel half, nanoseconds.

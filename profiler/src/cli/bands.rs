@@ -1,7 +1,8 @@
 //! How far a simulated value may be from the truth, beside what was touched unseen: as far as the replay of the recording itself is from what the
-//! kernel measured, as far as two runs of one program are from each other, and downwards by what may have been room in memory older than the
-//! recording.
+//! kernel measured, as far as two runs of one program are from each other, downwards by what may have been room in memory older than the
+//! recording, and by what lost events leave unknown.
 
+use super::losses::Doubt;
 use crate::replay::outcome::{Outcome, Readings, Source};
 use crate::units::{Bytes, Pages};
 
@@ -10,21 +11,25 @@ use crate::units::{Bytes, Pages};
 const NOISE: Pages = Pages(4);
 
 /// Widens the bands of the simulated outcomes by the error of `checked`, the replay of the recording.
-pub(super) fn widen(outcomes: &mut [Outcome], measured: &Outcome, checked: &Outcome, older: Bytes) {
+pub(super) fn widen(outcomes: &mut [Outcome], measured: &Outcome, checked: &Outcome, older: Bytes, doubt: Doubt) {
     let share = |found: u64, truth: u64| found.abs_diff(truth) as f64 / truth.max(1) as f64;
     let of_peak = match (measured.peak_rss, checked.peak_rss) {
         (Some(truth), Some(found)) => share(found.expected.0, truth.expected.0),
         _ => 0.0,
     };
+    // What was resident in the recorded run, where that was measured.
+    let most = measured.peak_rss.or(checked.peak_rss).map_or(Bytes(u64::MAX), |peak| peak.expected);
     let of_faults = share(checked.minor_faults.expected, measured.minor_faults.expected);
     for outcome in outcomes.iter_mut().filter(|outcome| outcome.source == Source::Simulated) {
         if let Some(Readings { low, high, .. }) = &mut outcome.peak_rss {
             (low.0, high.0) = wider([low.0, high.0], of_peak, NOISE.bytes());
             low.0 = low.0.saturating_sub(older.0);
+            (low.0, high.0) = doubt.widen_peak([low.0, high.0], most).into();
         }
         let Readings { low, high, .. } = &mut outcome.minor_faults;
         (*low, *high) = wider([*low, *high], of_faults, Bytes(NOISE.0));
         *low = low.saturating_sub(older.pages_up().0);
+        (*low, *high) = doubt.widen_faults([*low, *high], measured.minor_faults.expected).into();
     }
 }
 

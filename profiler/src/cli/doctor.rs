@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::output;
+use super::{found, output};
 use crate::capture::permission;
 use crate::error::{Error, Result};
 use crate::target::emulate::Kernel;
@@ -40,23 +40,5 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn allocators(pid: u32, chosen: bool) -> Result<String> {
     let found = Index::new(Kernel::running()?).find_in_process(pid)?;
     let whose = if chosen { format!("process {pid}") } else { "heapcast itself".to_owned() };
-    let mut text = format!("Allocators mapped by {whose}:\n");
-    if found.allocators.is_empty() {
-        text += "  none with symbols: calls of the malloc family would not be recorded\n";
-    }
-    for allocator in found.allocators.iter().map(|located| &located.allocator) {
-        let version = allocator.version.as_deref().unwrap_or("version unknown");
-        let _infallible = writeln!(text, "  {} {version}  {}", allocator.name, allocator.path);
-        for probe in &allocator.probes {
-            let cost = if probe.point.stepped { "single-stepped: slow" } else { "emulated" };
-            let _infallible = writeln!(text, "    {:<16} +{:<3} {cost}", probe.symbol, probe.point.offset_in_function);
-        }
-        for (symbol, reason) in &allocator.skipped {
-            let _infallible = writeln!(text, "    {symbol:<16} not probed: {reason}");
-        }
-    }
-    for (path, reason) in &found.unsupported {
-        let _infallible = writeln!(text, "  {path}: {reason}");
-    }
-    Ok(text)
+    Ok(format!("Allocators mapped by {whose}:\n{}", found::in_process(&found)))
 }

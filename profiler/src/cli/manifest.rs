@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::overhead;
 use super::record::unix_seconds;
 use crate::capture::decode::Reject;
 use crate::capture::facts::ProcessFacts;
+use crate::capture::losses::Loss;
 use crate::capture::{Options, Recorded, Subject};
 use crate::target::allocator::Allocator;
-use crate::trace::manifest::{AllocatorFound, Counts, Host, KindCounts, Manifest, Mode, Process, UnitCosts};
+use crate::trace::manifest::{AllocatorFound, Counts, Host, KindCounts, LostMeanwhile, Manifest, Mode, Process, UnitCosts};
+use crate::workload::ProbeCost;
 
 /// What can be said before the recording begins.
 pub(super) fn begin(options: &Options) -> Manifest {
@@ -35,12 +38,20 @@ pub(super) fn begin(options: &Options) -> Manifest {
     }
 }
 
-/// Adds what is known at the end.
-pub(super) fn complete(manifest: &mut Manifest, recorded: &Recorded) {
+/// Adds what is known at the end; `heap` is what the recorded events tell of the cost of the heap probes.
+pub(super) fn complete(manifest: &mut Manifest, recorded: &Recorded, heap: ProbeCost) {
+    manifest.losses = losses(&recorded.losses);
+    manifest.overhead = Some(overhead::estimate(recorded, manifest.host.unit_costs, heap));
     manifest.processes = recorded.processes.iter().map(process).collect();
     manifest.counts = counts(recorded);
     manifest.notes.extend(recorded.notes.iter().cloned());
     manifest.complete = true;
+}
+
+/// When what was lost.
+pub(super) fn losses(losses: &[Loss]) -> Vec<LostMeanwhile> {
+    let named = |lost: &[(&str, u64)]| lost.iter().map(|&(kind, count)| (kind.to_owned(), count)).collect();
+    losses.iter().map(|loss| LostMeanwhile { from_ns: loss.from.0, until_ns: loss.until.0, lost: named(&loss.lost) }).collect()
 }
 
 fn counts(recorded: &Recorded) -> Counts {

@@ -7,15 +7,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::progress::Talk;
-use super::{manifest, output};
+use super::{found, losses, manifest, output, overhead};
 use crate::capture::detach::Detaching;
 use crate::capture::facts::ProcessFacts;
+use crate::capture::losses::Loss;
 use crate::capture::{self, Options, Recorded, Sink, StoppedBy, Subject};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::event::origin::Origins;
 use crate::trace::{Manifest, Writer};
 use crate::units::{Bytes, Nanos};
+use crate::workload::{Gaps, ProbeCost};
 
 /// How to record; shared by `record` and `run`.
 #[derive(clap::Args, Clone)]
@@ -24,8 +26,9 @@ pub(super) struct Recording {
     #[arg(long, value_name = "T", value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
     /// Size of the buffer between kernel and recorder (a power of two). What a program that outruns it does is lost and counted
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = clap::value_parser!(Bytes))]
-    ring: Bytes,
+    /// [default: 32M for each processor that the target can keep busy, 16M to 128M, at most 1/32 of the available memory]
+    #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(Bytes))]
+    ring: Option<Bytes>,
     /// Record the kernel's resident-set counters at each change by this much
     #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = clap::value_parser!(Bytes))]
     rss_step: Bytes,
@@ -82,9 +85,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// Those of the recorder and of the writer; what was recorded before a failure is in the trace.
 pub(super) fn record(subject: Subject, trace: &Path, recording: &Recording, force: bool, talk: Talk) -> Result<(String, Detaching)> {
     let options = Options {
+        ring: recording.ring.unwrap_or_else(|| capture::size::ring(&subject)),
         subject,
         duration: recording.duration,
-        ring: recording.ring,
         rss_step: recording.rss_step,
         follow: !recording.no_follow,
         lossless: recording.lossless,
@@ -106,9 +109,11 @@ pub(super) fn record(subject: Subject, trace: &Path, recording: &Recording, forc
     if let StoppedBy::Sink(error) = &recorded.stopped_by {
         return Err(Error::new(error.kind, format!("{error}; what was recorded before is in {}", trace.display())));
     }
-    manifest::complete(&mut manifest, &recorded);
+    manifest::complete(&mut manifest, &recorded, writing.cost()?);
+    let told = [losses::sentence(&manifest), manifest.overhead.as_ref().and_then(overhead::sentence)];
     let (events, bytes) = writing.finish(manifest)?;
-    Ok((summary(&recorded, trace, events, bytes), recorded.detaching))
+    let told: String = told.into_iter().flatten().map(|sentence| sentence + "\n").collect();
+    Ok((summary(&recorded, trace, events, bytes) + &told, recorded.detaching))
 }
 
 fn summary(recorded: &Recorded, trace: &Path, events: u64, bytes: u64) -> String {
@@ -131,6 +136,7 @@ fn summary(recorded: &Recorded, trace: &Path, events: u64, bytes: u64) -> String
         (StoppedBy::Duration, _) => text += "stopped after the given time\n",
         (StoppedBy::Sink(_), _) => {}
     }
+    text += &found::in_recording(&recorded.processes);
     for process in &recorded.processes {
         if process.allocators.is_empty() && !process.is_left_alone() {
             text += &format!(
@@ -154,6 +160,9 @@ enum Message {
     Events(Vec<Event>),
     Origins(Origins),
     Processes(Vec<ProcessFacts>),
+    Losses(Vec<Loss>),
+    /// Asks for what the events so far tell of the cost of the heap probes.
+    Cost(SyncSender<ProbeCost>),
     Finish(Box<Manifest>),
 }
 
@@ -182,6 +191,13 @@ impl Writing {
         self.join()
     }
 
+    /// What the events tell of the cost of the heap probes.
+    fn cost(&mut self) -> Result<ProbeCost> {
+        let (answer, cost) = sync_channel(1);
+        self.send(Message::Cost(answer))?;
+        cost.recv().or_else(|_| self.join().map(|_| ProbeCost::default()))
+    }
+
     fn send(&mut self, message: Message) -> Result<()> {
         match self.messages.send(message) {
             Ok(()) => Ok(()),
@@ -206,6 +222,11 @@ impl Sink for Writing {
         self.send(Message::Origins(origins))
     }
 
+    fn losses(&mut self, losses: &[Loss]) {
+        // As below.
+        self.messages.send(Message::Losses(losses.to_vec())).unwrap_or_default();
+    }
+
     fn processes(&mut self, processes: &[ProcessFacts]) {
         // A failed writer is noticed with the next events.
         self.messages.send(Message::Processes(processes.to_vec())).unwrap_or_default();
@@ -213,7 +234,7 @@ impl Sink for Writing {
 }
 
 fn write(mut writer: Writer, mut manifest: Manifest, incoming: &Receiver<Message>) -> Result<(u64, u64)> {
-    let mut flushed = Instant::now();
+    let (mut flushed, mut gaps) = (Instant::now(), Gaps::default());
     loop {
         // Not only when nothing comes: a steady trickle must reach the disk as well.
         if flushed.elapsed() >= FLUSH {
@@ -221,7 +242,15 @@ fn write(mut writer: Writer, mut manifest: Manifest, incoming: &Receiver<Message
             flushed = Instant::now();
         }
         match incoming.recv_timeout(FLUSH) {
-            Ok(Message::Events(batch)) => batch.iter().try_for_each(|event| writer.push(event))?,
+            Ok(Message::Events(batch)) => {
+                batch.iter().for_each(|event| gaps.add(event));
+                batch.iter().try_for_each(|event| writer.push(event))?;
+            }
+            Ok(Message::Cost(answer)) => answer.send(gaps.cost()).unwrap_or_default(),
+            Ok(Message::Losses(losses)) => {
+                manifest.losses = manifest::losses(&losses);
+                writer.describe(&manifest)?;
+            }
             Ok(Message::Origins(origins)) => writer.origins(&origins)?,
             Ok(Message::Processes(processes)) => {
                 manifest.processes = processes.iter().map(manifest::process).collect();

@@ -5,10 +5,13 @@ use reports::study::Study;
 
 use super::bands;
 use super::census::Census;
+use super::losses::{self, Doubt};
 use super::origins::Names;
+use super::overhead;
 use super::paste::Setting;
 use super::replay::Replayed;
 use super::surveyed;
+use crate::capture::losses::UNPAIRED;
 use crate::event::ProcessId;
 use crate::metrics::Point;
 use crate::metrics::survey::Part;
@@ -30,7 +33,8 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
         outcomes.iter_mut().chain([&mut facts.recorded]).for_each(|outcome| without_major(outcome, major));
     }
     let by = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded).clone();
-    bands::widen(&mut outcomes, &measured, &by, facts.older);
+    let doubt = Doubt::of(&census.manifest, &facts.sizes);
+    bands::widen(&mut outcomes, &measured, &by, facts.older, doubt);
     let checked = outcomes.first().filter(|_| checked).unwrap_or(&facts.recorded);
     let fidelity = fidelity::rows(&measured, checked);
     let process = process.cloned().unwrap_or_default();
@@ -209,13 +213,14 @@ fn process_row(census: &Census, id: ProcessId, selected: ProcessId) -> report::P
     }
 }
 
+const UNPAIRED_CALLS: &str = "calls without a matching entry or return";
+
 /// Losses of the whole recording: a lost event of one process cannot be told from one of another.
 fn lost(census: &Census) -> Vec<report::KindCount> {
-    let counts = &census.manifest.counts;
-    let kinds = counts.kinds.iter().map(|(name, kind)| (name.clone(), kind.lost));
-    let others = [("calls without a matching entry or return".to_owned(), counts.unpaired)];
-    let rejected = counts.rejected.iter().map(|(reason, count)| (format!("records rejected: {reason}"), *count));
-    kinds.chain(others).chain(rejected).filter(|(_, count)| *count > 0).map(|(name, count)| report::KindCount { name, count }).collect()
+    let kinds = losses::by_kind(&census.manifest).into_iter();
+    let kinds = kinds.map(|(kind, lost)| if kind == UNPAIRED { (UNPAIRED_CALLS.to_owned(), lost) } else { (kind, lost) });
+    let rejected = census.manifest.counts.rejected.iter().map(|(reason, count)| (format!("records rejected: {reason}"), *count));
+    kinds.chain(rejected).filter(|(_, count)| *count > 0).map(|(name, count)| report::KindCount { name, count }).collect()
 }
 
 /// What the reader must know, in full sentences, the gravest first.
@@ -223,11 +228,20 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
     let mut notes = Vec::new();
     notes.extend(census.damage.iter().map(|damage| format!("The trace is incomplete: {damage}.")));
     if !census.manifest.complete && census.damage.is_none() {
-        notes.push(
-            "The recording did not end in an orderly way; what it had written is here, what it had counted as lost is unknown.".to_owned(),
-        );
+        notes.push("The recording did not end in an orderly way; what it had written is here, what it lost last is unknown.".to_owned());
+    }
+    notes.extend(losses::sentence(&census.manifest));
+    let doubt = Doubt::of(&census.manifest, &facts.sizes);
+    if doubt != Doubt::default() {
+        let mib = |bytes: Bytes| bytes.0 as f64 / 1_048_576.0;
+        notes.push(format!(
+            "Lost events make the estimates less certain: a lost request may have been a block of the mean size that stayed, a lost free may have made room. The              highest readings are up to {:.1} MiB higher for that (no more than was ever resident), the lowest up to {:.1} MiB lower.",
+            mib(doubt.missing),
+            mib(doubt.surplus)
+        ));
     }
     notes.extend(census.manifest.notes.iter().cloned());
+    notes.extend(census.manifest.overhead.as_ref().and_then(overhead::sentence).map(capitalised));
     if process.allocators.is_empty() {
         let what = "No allocator with symbols was found in this process: calls of the malloc family were not recorded, only system calls and faults. \
                     The models had nothing to place, so that their rows show the rest of the process only.";
@@ -310,6 +324,11 @@ fn of_several_sizes(host: &Host) -> Option<String> {
         let sizes = names.join(", ");
         format!("The kernel may give {sizes} at a first touch (`hugepages-…/enabled`): the page model does not, and finds more faults and less resident.")
     })
+}
+
+fn capitalised(sentence: String) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 /// How much of what was touched is known.

@@ -25,7 +25,19 @@ pub(super) fn check(path: &Path) -> Result<()> {
     match (head[4], machine, kind) {
         (2, X86_64, SHARED_OBJECT) => Ok(()),
         (2, X86_64, _) => refuse("it is no shared library; link it with -shared"),
-        _ => refuse("it is for another architecture; heapcast measures x86-64 libraries"),
+        (class, machine, _) => refuse(&format!("it is for {}; heapcast measures x86-64 libraries", architecture(class, machine))),
+    }
+}
+
+/// The usual name of a machine.
+fn architecture(class: u8, machine: u16) -> String {
+    match (class, machine) {
+        (_, 3) => "32-bit x86".to_owned(),
+        (_, 40) => "32-bit ARM".to_owned(),
+        (_, 183) => "arm64".to_owned(),
+        (_, 243) => "RISC-V".to_owned(),
+        (1, X86_64) => "x86-64 with 32-bit addresses (x32)".to_owned(),
+        _ => format!("another architecture (number {machine} in ELF files)"),
     }
 }
 
@@ -47,8 +59,10 @@ mod tests {
         };
         assert!(refused(b"not a library at all").contains("no ELF file"));
         assert!(refused(b"").contains("no ELF file"));
-        assert!(refused(&elf(1, 3, 3)).contains("another architecture"));
-        assert!(refused(&elf(2, 3, 183)).contains("another architecture"));
+        assert!(refused(&elf(1, 3, 3)).contains("it is for 32-bit x86; heapcast measures x86-64 libraries"));
+        assert!(refused(&elf(2, 3, 183)).contains("it is for arm64;"));
+        assert!(refused(&elf(1, 3, 62)).contains("(x32)"));
+        assert!(refused(&elf(2, 3, 22)).contains("number 22"));
         assert!(refused(&elf(2, 1, 62)).contains("no shared library"));
         std::fs::write(&path, elf(2, 3, 62)).unwrap();
         assert_eq!(check(&path), Ok(()));

@@ -10,7 +10,7 @@ const SIZES: usize = 8 + 61 * 4;
 const DECADES: usize = 11;
 
 /// Requests of one size class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeClass {
     /// Smallest size of the class.
     pub from: Bytes,

@@ -6,6 +6,7 @@
 //! A return probe replaces the link register (x30) where it stands. It works only before the function has stored or signed that register.
 
 use super::emulate::{Handling, Kernel};
+use super::flow::{Transfer, Turn};
 use super::probe::{Jump, Machine, Step};
 
 /// Code of arm64.
@@ -17,7 +18,7 @@ const LINK: u8 = 30;
 const STACK: u8 = 31;
 
 impl Machine for Aarch64 {
-    const ARGUMENTS: [u8; 3] = [0, 1, 2];
+    const ARGUMENTS: [u8; 6] = [0, 1, 2, 3, 4, 5];
 
     fn steps(code: &[u8], kernel: &Kernel) -> impl Iterator<Item = Step> {
         words(code).map(|(at, word)| {
@@ -33,6 +34,10 @@ impl Machine for Aarch64 {
                 disturbs: effect.disturbs || effect.writes & (1 << LINK | 1 << STACK) != 0,
             }
         })
+    }
+
+    fn turns(code: &[u8], start: u64) -> impl Iterator<Item = (u64, Turn)> {
+        words(code).skip_while(move |(at, _)| *at < start).map(|(at, word)| (at, turn(at, word)))
     }
 
     fn jumps(code: &[u8]) -> impl Iterator<Item = Jump> {
@@ -61,6 +66,26 @@ impl Machine for Aarch64 {
         let mut body = words(code).map(|(_, word)| word).filter(|word| !is_landing(*word));
         let (set, end) = (body.next()?, body.next()?);
         (set & 0xffe0_001f == 0x5280_0000 && end == 0xd65f_03c0).then_some(set >> 5 & 0xffff)
+    }
+}
+
+fn turn(at: u64, word: u32) -> Turn {
+    let direct = displacement(word).map(|distance| Transfer::To(at.wrapping_add_signed(distance)));
+    match direct {
+        Some(_) if is_call(word) => Turn::Call(direct),
+        Some(_) if word >> 26 == 0b000101 => Turn::Jump(direct),
+        Some(transfer) => Turn::Branch(transfer),
+        // blr; br; the rest of them return. An exception that is raised on purpose ends the program.
+        None if is_register_branch(word) && word >> 21 & 0xf == 1 => Turn::Call(None),
+        None if is_register_branch(word) && word >> 21 & 0xf == 0 => Turn::Jump(None),
+        None if is_branch(word) => {
+            if word >> 24 == 0xd4 {
+                Turn::Trap
+            } else {
+                Turn::Return
+            }
+        }
+        None => Turn::Next,
     }
 }
 

@@ -25,6 +25,9 @@ const CODE_LIMIT: u64 = 64 << 10;
 /// Code that is looked at where a symbol has no size (hand-written assembly), bytes.
 const CODE_UNSIZED: u64 = 256;
 
+/// Largest table of symbols or names that is read, bytes; a browser's has 300 MiB.
+const TABLE_LIMIT: u64 = 512 << 20;
+
 /// A function that the file defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol {
@@ -32,6 +35,15 @@ pub struct Symbol {
     pub address: u64,
     /// Bytes of code; 0 where the file does not say.
     pub size: u64,
+}
+
+/// What a variable that the loader fills points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointee<'data> {
+    /// The function of this name, wherever it is.
+    Import(&'data [u8]),
+    /// This address in the file itself.
+    Own(u64),
 }
 
 /// A table of function symbols.
@@ -76,30 +88,13 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         self.functions(table).for_each(|(names, symbol)| visit(first_string(names), symbol));
     }
 
-    /// Finds functions by name, in the order of `names`. In a library, only what it exports counts: the rest is its own affair. Of a
-    /// program, everything global counts, and of a static one also what the linker made local.
-    pub fn find(&self, names: &[&str]) -> Vec<Option<Symbol>> {
-        let tables = match (self.is_program(), self.is_static()) {
-            (false, _) => &[Table::Dynamic][..],
-            (true, false) => &[Table::Dynamic, Table::Global],
-            (true, true) => &[Table::Dynamic, Table::Global, Table::Local],
-        };
-        // A large library has 100 000 symbols with long names: most are told apart by their first letter.
-        let mut begins = [false; 256];
-        names.iter().filter_map(|name| name.bytes().next()).for_each(|letter| begins[usize::from(letter)] = true);
-        let mut found = vec![None; names.len()];
-        for (strings, symbol) in tables.iter().flat_map(|table| self.functions(*table)) {
-            if strings.first().is_some_and(|letter| begins[usize::from(*letter)])
-                && let Some(index) = names.iter().position(|wanted| wanted.as_bytes() == first_string(strings))
-            {
-                found[index].get_or_insert(symbol);
-            }
-        }
-        found
+    /// Whether it has a full table of symbols: it was not stripped.
+    pub fn has_symbol_table(&self) -> bool {
+        self.sections.iter().any(|section| section.sh_type(LE) == raw::SHT_SYMTAB)
     }
 
-    /// The functions of a table, each with the names from its own on.
-    fn functions(&self, table: Table) -> impl Iterator<Item = (&'data [u8], Symbol)> + use<'data, R> {
+    /// The functions of a table, each with the names from its own on: their ends need not be looked for in names that are too long.
+    pub fn functions(&self, table: Table) -> impl Iterator<Item = (&'data [u8], Symbol)> + use<'data, R> {
         let (symbols, strings) = self.symbols(table);
         let local = table == Table::Local;
         let defined = symbols.iter().filter(|s| s.st_type() == raw::STT_FUNC && s.st_shndx(LE) != raw::SHN_UNDEF);
@@ -109,23 +104,32 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         })
     }
 
-    /// The name of the function whose address the dynamic loader stores at virtual address `slot`.
-    pub fn import_at(&self, slot: u64) -> Option<&'data [u8]> {
-        let relocations = self.sections.iter().filter(|section| section.sh_type(LE) == raw::SHT_RELA);
+    /// What the variable at virtual address `slot` points to when the program runs.
+    pub fn points_to(&self, slot: u64) -> Option<Pointee<'data>> {
+        let relocations = self.sections.iter().filter(|section| section.sh_type(LE) == raw::SHT_RELA && section.sh_size(LE) <= TABLE_LIMIT);
         let entries =
             relocations.flat_map(|section| section.data_as_array::<raw::Rela64<LittleEndian>, R>(LE, self.data).unwrap_or_default());
-        let index = entries.into_iter().find(|entry| entry.r_offset(LE) == slot)?.symbol(LE, false)?;
+        let Some(entry) = entries.into_iter().find(|entry| entry.r_offset(LE) == slot) else {
+            // The linker has stored it, or its relocation is packed.
+            let (offset, _) = self.loaded(slot)?;
+            let address = u64::from_le_bytes(self.data.read_bytes_at(offset, 8).ok()?.try_into().ok()?);
+            return Some(Pointee::Own(address));
+        };
+        let Some(index) = entry.symbol(LE, false) else { return Some(Pointee::Own(entry.r_addend(LE) as u64)) };
         let (symbols, strings) = self.symbols(Table::Dynamic);
-        string_at(strings, u64::from(symbols.get(index.0)?.st_name(LE)))
+        string_at(strings, u64::from(symbols.get(index.0)?.st_name(LE))).map(Pointee::Import)
     }
 
     /// Symbols and names of a table. The names as one piece: asking the source for each would be one read of the file per symbol.
     fn symbols(&self, table: Table) -> (&'data [raw::Sym64<LittleEndian>], &'data [u8]) {
         let kind = if table == Table::Dynamic { raw::SHT_DYNSYM } else { raw::SHT_SYMTAB };
         let Some(section) = self.sections.iter().find(|section| section.sh_type(LE) == kind) else { return (&[], &[]) };
-        let names = self.sections.section(SectionIndex(section.sh_link(LE) as usize));
-        let names = names.ok().and_then(|names| names.data(LE, self.data).ok());
-        (section.data_as_array(LE, self.data).unwrap_or_default(), names.unwrap_or_default())
+        let Ok(names) = self.sections.section(SectionIndex(section.sh_link(LE) as usize)) else { return (&[], &[]) };
+        // The tables of a sparse file may be larger than memory.
+        if section.sh_size(LE).max(names.sh_size(LE)) > TABLE_LIMIT {
+            return (&[], &[]);
+        }
+        (section.data_as_array(LE, self.data).unwrap_or_default(), names.data(LE, self.data).unwrap_or_default())
     }
 
     /// Position in the file of the byte at a virtual address; `None` outside of what is loaded from the file.
@@ -149,9 +153,9 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         self.data.read_bytes_at(offset, wanted.min(left)).unwrap_or_default()
     }
 
-    /// Contents of the section with this name; empty where there is none.
+    /// Contents of the section with this name; empty where there is none, or a larger one than anything needs.
     pub fn section(&self, name: &str) -> &'data [u8] {
-        let found = self.sections.section_by_name(LE, name.as_bytes());
+        let found = self.sections.section_by_name(LE, name.as_bytes()).filter(|(_, section)| section.sh_size(LE) <= TABLE_LIMIT);
         found.and_then(|(_, section)| section.data(LE, self.data).ok()).unwrap_or_default()
     }
 
@@ -221,7 +225,7 @@ fn string_at(strings: &[u8], offset: u64) -> Option<&[u8]> {
 }
 
 /// The bytes up to the next zero byte.
-fn first_string(strings: &[u8]) -> &[u8] {
+pub(super) fn first_string(strings: &[u8]) -> &[u8] {
     strings.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 

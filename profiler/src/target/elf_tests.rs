@@ -13,17 +13,17 @@ fn a_library_is_read() {
 }
 
 #[test]
-fn symbols_are_found_by_name_and_imports_are_not() {
+fn functions_have_names_and_imports_have_slots() {
     let bytes = sample::library();
     let elf = Elf::parse(&bytes[..]).unwrap();
-    let found = elf.find(&["free", "memalign", "nothing", "malloc"]);
-    let symbol = |address, size| Some(Symbol { address: BASE + address, size });
-    assert_eq!(found, [symbol(0x110, 7), None, None, symbol(0x100, 12)]);
     let mut names = Vec::new();
     elf.for_each_function(Table::Dynamic, |name, _| names.push(name.to_vec()));
     assert_eq!(names, [&b"malloc"[..], b"free", b"aligned_alloc", b"mallctl"]);
-    assert_eq!(elf.import_at(BASE + 0x380), Some(&b"memalign"[..]));
-    assert_eq!(elf.import_at(BASE), None);
+    assert!(!elf.has_symbol_table());
+    assert_eq!(elf.points_to(BASE + 0x380), Some(Pointee::Import(b"memalign")));
+    // Without a relocation it is what stands there.
+    assert_eq!(elf.points_to(BASE + 0x38), Some(Pointee::Own(u64::from_le_bytes(bytes[0x38..0x40].try_into().unwrap()))));
+    assert_eq!(elf.points_to(0), None);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn sections_are_not_needed() {
     let mut bytes = sample::library();
     bytes[0x28..0x30].fill(0);
     let elf = Elf::parse(&bytes[..]).unwrap();
-    assert_eq!((elf.find(&["malloc"]), elf.soname(), elf.file_offset(BASE + 4)), (vec![None], None, Some(4)));
+    assert_eq!((elf.functions(Table::Dynamic).count(), elf.soname(), elf.file_offset(BASE + 4)), (0, None, Some(4)));
     assert_eq!(elf.build_id().as_deref(), Some("deadbeef"), "notes stand in a segment");
 }
 

@@ -6,11 +6,8 @@ use super::elf::{Elf, Symbol};
 use super::probe;
 
 /// A function that only this allocator has, and the allocator.
-const MARKS: [(&str, &str); 7] = [
-    ("mi_malloc", "mimalloc"),
-    ("tc_malloc", "tcmalloc"),
+const MARKS: [(&str, &str); 4] = [
     ("mallctl", "jemalloc"),
-    ("je_mallctl", "jemalloc"),
     // Of static programs; these are not exported by any library.
     ("__tunables_init", "glibc"),
     ("__malloc_alloc_meta", "musl"),
@@ -18,23 +15,34 @@ const MARKS: [(&str, &str); 7] = [
     ("__bin_chunk", "musl-oldmalloc"),
 ];
 
-/// Name and version of the allocator in a file; the file's name where it is none that is known.
-pub fn identify<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, soname: Option<&str>, path: &str) -> (String, Option<String>) {
-    let marks = elf.find(&MARKS.map(|(function, _)| function));
-    let marked = MARKS.iter().zip(marks).find_map(|((_, name), symbol)| symbol.map(|_| *name));
+/// The function that tells mimalloc's version.
+const MIMALLOC_VERSION: &str = "mi_version";
+
+/// The functions that tell whose an allocator is.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MARKS.into_iter().map(|(function, _)| function).chain([MIMALLOC_VERSION])
+}
+
+/// The name of the allocator whose functions have no prefix; the file's name where it is none that is known. `has` tells of [`names`] whether
+/// the file has them.
+pub fn name(has: impl Fn(&str) -> bool, soname: Option<&str>, path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
-    let name = marked.or_else(|| by_name(soname.unwrap_or(file))).unwrap_or(file);
+    let marked = MARKS.iter().find_map(|(function, name)| has(function).then_some(*name));
+    marked.or_else(|| by_name(soname.unwrap_or(file))).unwrap_or(file).to_owned()
+}
+
+/// The version of the allocator with this name, as far as the file tells it.
+pub fn version<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, name: &str, find: impl Fn(&str) -> Option<Symbol>) -> Option<String> {
     let texts = || elf.section(".rodata").split(|&byte| byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
-    let version = match name {
+    match name {
         "glibc" => texts().find_map(glibc),
         "jemalloc" => texts().find_map(jemalloc),
         "tcmalloc" => texts().find_map(tcmalloc),
+        "mimalloc" => find(MIMALLOC_VERSION).and_then(|symbol| mimalloc(elf, symbol)),
         // In a static program such a text may be anyone's.
-        "musl" if by_name(soname.unwrap_or(file)) == Some("musl") => texts().find(|text| musl(text)).map(str::to_owned),
-        "mimalloc" => elf.find(&["mi_version"]).into_iter().next().flatten().and_then(|symbol| mimalloc(elf, symbol)),
+        "musl" if !elf.is_static() => texts().find(|text| musl(text)).map(str::to_owned),
         _ => None,
-    };
-    (name.to_owned(), version)
+    }
 }
 
 /// By the name of the library; musl's own build gives it none, and it is the loader as well.

@@ -24,7 +24,7 @@ pub struct Index {
 
 #[derive(Clone)]
 enum Known {
-    Allocator(Arc<Allocator>),
+    Allocators(Vec<Arc<Allocator>>),
     Unsupported(String),
     Nothing,
 }
@@ -34,7 +34,7 @@ enum Known {
 pub struct Located {
     /// Tells files apart; the same in every process that maps it.
     pub file: FileId,
-    /// What the file contains.
+    /// One of those that the file contains.
     pub allocator: Arc<Allocator>,
     /// A path by which this recorder reaches the file now, for attaching probes; it may go with the process.
     pub reach: PathBuf,
@@ -43,7 +43,7 @@ pub struct Located {
 /// What was found in a process.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// Every file with an allocator, in the order of their addresses.
+    /// Every allocator, in the order of their files' addresses.
     pub allocators: Vec<Located>,
     /// Files whose memory use cannot be recorded: path and reason.
     pub unsupported: Vec<(String, String)>,
@@ -74,8 +74,11 @@ impl Index {
         match self.known.get(&file).cloned().map_or_else(|| self.examine(pid, file, mapping), Ok) {
             Ok(Known::Nothing) => {}
             Ok(Known::Unsupported(reason)) => found.unsupported.push((mapping.path.clone(), reason)),
-            Ok(Known::Allocator(allocator)) => match open(pid, mapping) {
-                Ok((_, reach)) => found.allocators.push(Located { file, allocator, reach }),
+            Ok(Known::Allocators(allocators)) => match open(pid, mapping) {
+                Ok((_, reach)) => {
+                    let located = |allocator| Located { file, allocator, reach: reach.clone() };
+                    found.allocators.extend(allocators.into_iter().map(located));
+                }
                 Err(error) => found.unsupported.push((mapping.path.clone(), error.message)),
             },
             Err(error) => found.unsupported.push((mapping.path.clone(), error.message)),
@@ -84,14 +87,19 @@ impl Index {
 
     fn examine(&mut self, pid: u32, file: FileId, mapping: &Mapping) -> Result<Known> {
         let (source, _) = open(pid, mapping)?;
-        let known = match allocator::examine(&ReadCache::new(source), &mapping.path, &self.kernel) {
-            Verdict::Allocator(allocator) => Known::Allocator(Arc::new(allocator)),
+        let known = match allocator::examine_among(&ReadCache::new(source), &mapping.path, &roots(pid), &self.kernel) {
+            Verdict::Allocators(allocators) => Known::Allocators(allocators.into_iter().map(Arc::new).collect()),
             Verdict::Unsupported(reason) => Known::Unsupported(reason),
             Verdict::Nothing => Known::Nothing,
         };
         self.known.insert(file, known.clone());
         Ok(known)
     }
+}
+
+/// Where debug files of a process's code may be installed: where it lives, or here.
+pub(super) fn roots(pid: u32) -> [PathBuf; 2] {
+    [PathBuf::from(format!("/proc/{pid}/root")), PathBuf::from("/")]
 }
 
 /// Opens the file behind a mapping, and tells the path that led to it. The process may live in another root folder, the file may have
@@ -110,7 +118,8 @@ pub(super) fn open(pid: u32, mapping: &Mapping) -> Result<(File, PathBuf)> {
         .ok_or_else(|| Error::new(Kind::Target, "the mapped file cannot be opened: it was deleted or replaced"))
 }
 
-fn open_if(path: &Path, accept: impl Fn(&Metadata) -> bool) -> Option<(File, PathBuf)> {
+/// Opens a plain file that is accepted.
+pub(super) fn open_if(path: &Path, accept: impl Fn(&Metadata) -> bool) -> Option<(File, PathBuf)> {
     // Asked by name before it is opened: opening a device or a pipe may block or have effects.
     let is_file = |metadata: Metadata| metadata.is_file() && accept(&metadata);
     fs::metadata(path).ok().filter(|metadata| is_file(metadata.clone()))?;

@@ -6,6 +6,7 @@ use std::fs::File;
 use object::read::ReadCache;
 
 use super::elf::Elf;
+use super::extra::Extra;
 use super::index::{self, FileId};
 use super::maps::{self, Mapping};
 use super::symbols;
@@ -30,6 +31,7 @@ pub struct Piece {
 /// A file of code that was opened.
 pub struct Opened {
     source: ReadCache<File>,
+    extra: Extra,
     /// GNU build id in hex; empty where there is none.
     pub build_id: String,
 }
@@ -57,13 +59,15 @@ pub fn code(pid: u32) -> Result<Vec<Piece>> {
 pub fn open(pid: u32, piece: &Piece) -> Result<Opened> {
     let (file, _) = index::open(pid, &piece.mapping)?;
     let source = ReadCache::new(file);
-    let build_id = Elf::parse(&source)?.build_id().unwrap_or_default();
-    Ok(Opened { source, build_id })
+    let elf = Elf::parse(&source)?;
+    let build_id = elf.build_id().unwrap_or_default();
+    let extra = Extra::of(&elf, &piece.path, &index::roots(pid));
+    Ok(Opened { source, extra, build_id })
 }
 
 impl Opened {
     /// Names of the functions at these return addresses (bytes from the beginning of the file); see [`symbols::names`].
     pub fn names(&self, returns: &[u64]) -> BTreeMap<u64, String> {
-        Elf::parse(&self.source).map_or_else(|_| BTreeMap::new(), |elf| symbols::names(&elf, returns))
+        Elf::parse(&self.source).map_or_else(|_| BTreeMap::new(), |elf| symbols::names(&elf, &self.extra, returns))
     }
 }

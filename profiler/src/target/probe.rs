@@ -5,14 +5,15 @@
 //! while every argument is still in a known register and the stack pointer and the return address are where they were at the entry. The latter
 //! makes the point safe for a return probe, which replaces the return address there, and lets a program read the caller.
 //!
-//! The search is the same for every [`Machine`]; [`x86_64`](super::x86_64) and [`aarch64`](super::aarch64) decode.
+//! The search is the same for every machine; [`x86_64`](super::x86_64) and [`aarch64`](super::aarch64) decode.
 
 use super::emulate::{Handling, Kernel};
+use super::flow::Turn;
 
 #[cfg(target_arch = "aarch64")]
-use super::aarch64::Aarch64 as Native;
+pub(super) use super::aarch64::Aarch64 as Native;
 #[cfg(not(target_arch = "aarch64"))]
-use super::x86_64::X86_64 as Native;
+pub(super) use super::x86_64::X86_64 as Native;
 
 /// Where and how to probe a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct ProbePoint {
     pub file_offset: u64,
     /// Distance of the instruction from the start of the function, bytes.
     pub offset_in_function: u64,
-    /// Register (the machine's own number: rax 0 … r15 15, x0 0 … x30 30) that holds each argument there.
+    /// Register (the machine's own number: rax 0 … r15 15, x0 0 … x30 30) that holds each wanted argument there.
     pub registers: [Option<u8>; 3],
     /// Whether the kernel must single-step the instruction: about 13 times as expensive.
     pub stepped: bool,
@@ -31,11 +32,14 @@ pub struct ProbePoint {
 
 /// A processor's code, as far as the search must understand it. Distances are from the start of the function, in bytes.
 pub(super) trait Machine {
-    /// The registers of the first three arguments.
-    const ARGUMENTS: [u8; 3];
+    /// The registers of the first six arguments.
+    const ARGUMENTS: [u8; 6];
 
     /// Every instruction from the start to the first that is not understood.
     fn steps(code: &[u8], kernel: &Kernel) -> impl Iterator<Item = Step>;
+
+    /// The instructions from a place on, as [`flow`](super::flow) sees them.
+    fn turns(code: &[u8], start: u64) -> impl Iterator<Item = (u64, Turn)>;
 
     /// The direct jumps, branches and calls.
     fn jumps(code: &[u8]) -> impl Iterator<Item = Jump>;
@@ -72,20 +76,15 @@ pub(super) struct Jump {
     pub(super) call: bool,
 }
 
-/// Finds the point for a function with `arguments` arguments (at most 3), whose `code` starts at `file_offset`.
+/// Finds the point for a function of which these arguments (positions, at most three) are wanted, and whose `code` starts at `file_offset`.
 /// Fails, with the reason, where no instruction can be probed.
-pub fn find(code: &[u8], file_offset: u64, arguments: usize, kernel: &Kernel) -> Result<ProbePoint, String> {
+pub fn find(code: &[u8], file_offset: u64, arguments: &[usize], kernel: &Kernel) -> Result<ProbePoint, String> {
     search::<Native>(code, file_offset, arguments, kernel)
 }
 
 /// The target of a function that begins with a direct jump, as the distance from its start.
 pub fn forwards_to(code: &[u8]) -> Option<u64> {
     Native::forwards_to(code)
-}
-
-/// Where the direct jumps and calls of a function lead, as (wrapping) distances from its start.
-pub fn leads_to(code: &[u8]) -> impl Iterator<Item = u64> {
-    Native::jumps(code).map(|jump| jump.target)
 }
 
 /// The address of the variable through which a linkage stub at `address` jumps.
@@ -99,7 +98,7 @@ pub fn returned_constant(code: &[u8]) -> Option<u32> {
 }
 
 /// [`find`] for any machine's code.
-pub(super) fn search<M: Machine>(code: &[u8], file_offset: u64, arguments: usize, kernel: &Kernel) -> Result<ProbePoint, String> {
+pub(super) fn search<M: Machine>(code: &[u8], file_offset: u64, arguments: &[usize], kernel: &Kernel) -> Result<ProbePoint, String> {
     let first = first_block::<M>(code, arguments, kernel)?;
     let point = |offset: u64, registers, stepped, reason| ProbePoint {
         file_offset: file_offset.saturating_add(offset),
@@ -134,7 +133,7 @@ struct Block {
     cheap: Option<(u64, [Option<u8>; 3])>,
 }
 
-fn first_block<M: Machine>(code: &[u8], arguments: usize, kernel: &Kernel) -> Result<Block, String> {
+fn first_block<M: Machine>(code: &[u8], arguments: &[usize], kernel: &Kernel) -> Result<Block, String> {
     let mut state = State::at_entry::<M>();
     let mut entry = None;
     for step in M::steps(code, kernel) {
@@ -153,7 +152,7 @@ fn first_block<M: Machine>(code: &[u8], arguments: usize, kernel: &Kernel) -> Re
 }
 
 /// The fall-back: the entry, if the kernel accepts it.
-fn entry<M: Machine>(block: &Block, arguments: usize, why: &str) -> Result<([Option<u8>; 3], String), String> {
+fn entry<M: Machine>(block: &Block, arguments: &[usize], why: &str) -> Result<([Option<u8>; 3], String), String> {
     if let Handling::Refused(reason) = &block.entry {
         return Err(format!("{why}, and the kernel refuses a probe at the entry: {reason}"));
     }
@@ -178,16 +177,16 @@ impl State {
         State { holds, as_at_entry: true }
     }
 
-    /// The registers of the first `count` arguments, if all are known and a return probe may be placed.
-    fn registers<M: Machine>(&self, count: usize) -> Option<[Option<u8>; 3]> {
+    /// The registers of these arguments, if all are known and a return probe may be placed.
+    fn registers<M: Machine>(&self, arguments: &[usize]) -> Option<[Option<u8>; 3]> {
         let mut registers = [None; 3];
-        for (argument, slot) in registers.iter_mut().enumerate().take(count) {
+        for (index, &argument) in arguments.iter().enumerate() {
             // The argument's own register first: it reads best in a report.
-            let own = M::ARGUMENTS[argument];
-            *slot = std::iter::once(own).chain(0..32).find(|&register| self.holds[usize::from(register)] == Some(argument));
-            (*slot)?;
+            let own = *M::ARGUMENTS.get(argument)?;
+            let found = std::iter::once(own).chain(0..32).find(|&register| self.holds[usize::from(register)] == Some(argument))?;
+            *registers.get_mut(index)? = Some(found);
         }
-        (self.as_at_entry && count <= M::ARGUMENTS.len()).then_some(registers)
+        self.as_at_entry.then_some(registers)
     }
 
     fn after(&mut self, step: &Step) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::Tid;
+use crate::units::Nanos;
 
 /// The ids of its threads, ascending.
 pub fn threads(pid: u32) -> Result<Vec<Tid>> {
@@ -42,6 +43,14 @@ pub fn comm(pid: u32) -> Result<String> {
 pub fn minflt_majflt(pid: u32) -> Result<(u64, u64)> {
     let bytes = file(pid, "stat")?;
     faults_in_stat(&String::from_utf8_lossy(&bytes)).ok_or_else(|| Error::new(Kind::Target, format!("cannot understand /proc/{pid}/stat")))
+}
+
+/// Processor time of all its threads so far, in user and kernel mode, those that have ended included; known to a hundredth of a second.
+pub fn cpu_time(pid: u32) -> Option<Nanos> {
+    /// The kernel's `USER_HZ`: a hundredth of a second on x86-64 and arm64.
+    const TICK_NS: u64 = 10_000_000;
+    let ticks = |number| stat_field(pid, number)?.parse::<u64>().ok();
+    Some(Nanos((ticks(14)? + ticks(15)?) * TICK_NS))
 }
 
 /// State letter of a thread (`R`, `S`, `T`, `Z`, …), `None` when it is gone.
@@ -126,7 +135,7 @@ pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The value of the line `name: value kB`, in KiB.
-pub(super) fn kib(text: &str, name: &str) -> Option<u64> {
+pub fn kib(text: &str, name: &str) -> Option<u64> {
     field(text, name)?.strip_suffix("kB")?.trim_end().parse().ok()
 }
 
@@ -171,7 +180,7 @@ mod tests {
         assert_eq!(exe(pid).unwrap(), std::env::current_exe().unwrap());
         assert_eq!(cmdline(pid).unwrap(), std::env::args().collect::<Vec<_>>());
         assert!(exe(pid).unwrap().to_string_lossy().contains(&comm(pid).unwrap()));
-        assert!(minflt_majflt(pid).unwrap().0 > 0);
+        assert!(minflt_majflt(pid).unwrap().0 > 0 && cpu_time(pid).is_some());
         assert_eq!(status_field(pid, "Tgid").unwrap(), Some(pid.to_string()));
         assert_eq!(status_field(pid, "NoSuchLine").unwrap(), None);
     }

@@ -4,25 +4,28 @@ use std::collections::BTreeMap;
 
 use object::read::ReadRef;
 
-use super::elf::{Elf, Table};
+use super::elf::{Elf, Symbol, Table};
+use super::extra::Extra;
 
 /// Names, demangled, of the functions that have the bytes before these return addresses, which are counted from the beginning of the file. What lies in
 /// no function that the file names is left out. Of several names of one function, the first of those that the dynamic loader sees.
-pub fn names<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, returns: &[u64]) -> BTreeMap<u64, String> {
+pub fn names<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, extra: &Extra, returns: &[u64]) -> BTreeMap<u64, String> {
     let mut sorted = returns.to_vec();
     sorted.sort_unstable();
     let mut found: BTreeMap<u64, String> = BTreeMap::new();
+    let mut take = |name: &[u8], symbol: Symbol| {
+        let Some(start) = elf.file_offset(symbol.address) else { return };
+        // A call may be a function's last instruction, so that its return address lies behind it.
+        let (first, last) = (start.saturating_add(1), start.saturating_add(symbol.size));
+        let from = sorted.partition_point(|&place| place < first);
+        for &place in sorted[from..].iter().take_while(|&&place| place <= last) {
+            found.entry(place).or_insert_with(|| demangled(&String::from_utf8_lossy(name)));
+        }
+    };
     for table in [Table::Dynamic, Table::Global, Table::Local] {
-        elf.for_each_function(table, |name, symbol| {
-            let Some(start) = elf.file_offset(symbol.address) else { return };
-            // A call may be a function's last instruction, so that its return address lies behind it.
-            let (first, last) = (start.saturating_add(1), start.saturating_add(symbol.size));
-            let from = sorted.partition_point(|&place| place < first);
-            for &place in sorted[from..].iter().take_while(|&&place| place <= last) {
-                found.entry(place).or_insert_with(|| demangled(&String::from_utf8_lossy(name)));
-            }
-        });
+        elf.for_each_function(table, &mut take);
     }
+    extra.for_each_function(&mut |_, name, symbol| take(name, symbol));
     found
 }
 
@@ -72,7 +75,7 @@ mod tests {
             });
         }
         let (start, size) = place.expect("its symbol");
-        let names = names(&elf, &[start + 1, start + size, u64::MAX, 0]);
+        let names = names(&elf, &Extra::default(), &[start + 1, start + size, u64::MAX, 0]);
         assert_eq!(names.len(), 2);
         assert!(names.values().all(|name| name.ends_with("tests::landmark")), "{names:?}");
     }

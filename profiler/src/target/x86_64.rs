@@ -5,14 +5,15 @@ use iced_x86::{
 };
 
 use super::emulate::{Kernel, handling};
+use super::flow::{Transfer, Turn};
 use super::probe::{Jump, Machine, Step};
 
 /// Code of x86-64.
 pub struct X86_64;
 
 impl Machine for X86_64 {
-    /// rdi, rsi, rdx.
-    const ARGUMENTS: [u8; 3] = [7, 6, 2];
+    /// rdi, rsi, rdx, rcx, r8, r9.
+    const ARGUMENTS: [u8; 6] = [7, 6, 2, 1, 8, 9];
 
     fn steps(code: &[u8], kernel: &Kernel) -> impl Iterator<Item = Step> {
         let mut info = InstructionInfoFactory::new();
@@ -27,6 +28,12 @@ impl Machine for X86_64 {
                 disturbs: writes >> Register::RSP.number() & 1 == 1,
             }
         })
+    }
+
+    fn turns(code: &[u8], start: u64) -> impl Iterator<Item = (u64, Turn)> {
+        let rest = usize::try_from(start).ok().and_then(|start| code.get(start..)).unwrap_or_default();
+        let decoder = Decoder::with_ip(64, rest, start, DecoderOptions::NONE).into_iter();
+        decoder.take_while(|instruction| !instruction.is_invalid()).map(|instruction| (instruction.ip(), turn(&instruction)))
     }
 
     fn jumps(code: &[u8]) -> impl Iterator<Item = Jump> {
@@ -55,6 +62,22 @@ impl Machine for X86_64 {
         let (set, end) = (body.next()?, body.next()?);
         let constant = set.mnemonic() == Mnemonic::Mov && set.op0_register() == Register::EAX && set.op1_kind() == OpKind::Immediate32;
         (constant && end.mnemonic() == Mnemonic::Ret).then(|| set.immediate32())
+    }
+}
+
+fn turn(instruction: &Instruction) -> Turn {
+    let to = || Transfer::To(instruction.near_branch_target());
+    let direct = || (instruction.op0_kind() == OpKind::NearBranch64).then(to);
+    let through = || instruction.is_ip_rel_memory_operand().then(|| Transfer::Through(instruction.ip_rel_memory_address()));
+    match instruction.flow_control() {
+        FlowControl::Next => Turn::Next,
+        FlowControl::Call => Turn::Call(direct()),
+        FlowControl::IndirectCall => Turn::Call(through()),
+        FlowControl::UnconditionalBranch => Turn::Jump(direct()),
+        FlowControl::IndirectBranch => Turn::Jump(through()),
+        FlowControl::ConditionalBranch => direct().map_or(Turn::Return, Turn::Branch),
+        FlowControl::Exception | FlowControl::Interrupt => Turn::Trap,
+        _ => Turn::Return,
     }
 }
 

@@ -202,6 +202,48 @@ pub struct Counts {
     pub rejected: BTreeMap<String, u64>,
 }
 
+/// What was lost in a stretch of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LostMeanwhile {
+    /// Begin of the stretch on the clock of the events, ns.
+    pub from_ns: u64,
+    /// Its end.
+    pub until_ns: u64,
+    /// Records by the label of their kind; `unpaired` for calls whose other half was missed.
+    pub lost: BTreeMap<String, u64>,
+}
+
+/// Hits of one kind of probe, and what each was found to take longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HitCost {
+    /// Records, made or lost.
+    pub hits: u64,
+    /// Of one, ns.
+    pub each_ns: u64,
+}
+
+/// What the recording has cost the recorded processes, estimated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overhead {
+    /// By the label of the kind; `nested` for calls inside another one.
+    pub kinds: BTreeMap<String, HitCost>,
+    /// Their sum: processor time of the processes, ns.
+    pub probes_ns: u64,
+    /// Calls that waited in their probe for the recorder.
+    pub waits: u64,
+    /// Processor time that this took, ns.
+    pub waited_ns: u64,
+    /// Times that a process stood still for the recorder.
+    pub stops: u64,
+    /// How long in all, ns.
+    pub stopped_ns: u64,
+    /// Processor time that the processes took altogether, ns.
+    pub target_cpu_ns: Option<u64>,
+}
+
 /// Everything about a recording but its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -224,6 +266,10 @@ pub struct Manifest {
     pub processes: Vec<Process>,
     /// What was made and what was lost.
     pub counts: Counts,
+    /// When it was lost, in order of time; a bounded number of stretches.
+    pub losses: Vec<LostMeanwhile>,
+    /// What it has cost.
+    pub overhead: Option<Overhead>,
     /// Whether the recording was ended in order; if not, up to a second of events may be missing.
     pub complete: bool,
     /// Sentences that a reader of any result must see.

@@ -21,7 +21,10 @@ macro_rules! each {
 
         #[test]
         fn every_program_is_recorded() {
-            let elsewhere = ["call_sites", "kernel_rules", "late_library", "leader_exit", "left_memory", "lock_all", "loop_forever", "nothing", "older_heap"];
+            let elsewhere = [
+                "call_sites", "calls_of_c", "flood", "kernel_rules", "late_library", "leader_exit", "left_memory", "lock_all", "loop_forever",
+                "many_threads", "nothing", "older_heap", "opens_later",
+            ];
             let mut named: Vec<&str> = vec![$(stringify!($name)),*];
             named.extend(elsewhere);
             named.sort();

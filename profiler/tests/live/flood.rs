@@ -124,6 +124,12 @@ fn what_a_small_ring_loses_is_counted_to_the_last_event() {
     let Some(_alone) = possible() else { return };
     let Some(flood) = flood("flood-losses", &["--ring", "64K"], ["2", "4", "both"]) else { return };
     flood.is_accounted_for();
+    let stretches = &flood.trace.manifest.losses;
+    assert!(stretches.is_sorted_by(|one, next| one.until_ns <= next.from_ns), "{stretches:?}");
+    let over_time = |kind: &str| stretches.iter().filter_map(|stretch| stretch.lost.get(kind)).sum::<u64>();
+    for kind in ["malloc", "free", "fault", "mmap", "munmap", "rss"] {
+        assert_eq!(over_time(kind), flood.of(kind).1, "{kind}");
+    }
 }
 
 #[test]

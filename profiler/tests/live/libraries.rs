@@ -33,7 +33,7 @@ fn sqlite3(library: &str) -> Command {
 }
 
 /// Where the loader would find a library.
-fn find(file: &str) -> Option<String> {
+pub(super) fn find(file: &str) -> Option<String> {
     let folders = [format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH), "/usr/lib64".to_owned(), "/usr/lib".to_owned()];
     let found = folders.iter().map(|folder| format!("{folder}/{file}")).find(|path| Path::new(path).is_file());
     if found.is_none() {

@@ -1,5 +1,6 @@
 //! Recordings made here and now, which takes root and eBPF; where they are missing each test says so and passes.
 
+mod allocators;
 mod attached;
 mod call_sites;
 mod counts;
@@ -7,11 +8,14 @@ mod endings;
 mod faithful;
 mod flood;
 mod kernel_rules;
+mod ledger;
 mod left_alone;
 mod libraries;
 mod losses;
 mod outputs;
+mod overhead;
 mod pauses;
+mod places;
 mod privileges;
 mod real;
 mod redis;

@@ -265,6 +265,17 @@ fn what_is_no_library_is_refused() {
     assert!(refused(&text).contains("no ELF file"));
     if let Some(library) = library("harmless", &[]) {
         assert!(refused(&library).contains("does it define malloc"));
+        // The class and the machine of an ELF file.
+        let foreign = folder.join("foreign.so");
+        for (class, machine, name) in [(1, 3, "32-bit x86"), (2, 183, "arm64")] {
+            let mut bytes = std::fs::read(&library).expect("the library");
+            (bytes[4], bytes[18]) = (class, machine);
+            std::fs::write(&foreign, bytes).expect("a file");
+            assert!(refused(&foreign).contains(&format!("it is for {name}; heapcast measures x86-64 libraries")));
+        }
+        let foreign = foreign.display().to_string();
+        let said = measure(&stored("sqlite3"), &folder.join("report"), &["--library", &foreign, "--policy", "glibc"]).exits(0);
+        assert!(said.out.contains("arm64") && said.out.contains("glibc (real library)"), "{}", said.out);
     }
     for (spec, hint) in [("mmap-only", "without a library"), ("jemallok", "glibc"), ("glibc@1.0", "version")] {
         let said = measure(&stored("sqlite3"), &folder.join("report"), &["--policy", spec]).exits(2);

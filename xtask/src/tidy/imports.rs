@@ -45,7 +45,11 @@ const ROOMS: &[Room] = &[
     quiet("workload", &["units", "event", "error", "extents", "vm"]),
     quiet("metrics", &["units", "event", "error", "vm", "model"]),
     quiet("replay", &["units", "event", "error", "extents", "vm", "model", "metrics", "workload"]),
-    noisy("target", &["units", "event", "error"], &["object", "iced_x86", "libc", "profiler_ebpf", "rustc_demangle", "cpp_demangle"]),
+    noisy(
+        "target",
+        &["units", "event", "error"],
+        &["object", "iced_x86", "libc", "profiler_ebpf", "rustc_demangle", "cpp_demangle", "lzma_rust2", "crc32fast"],
+    ),
     noisy("capture", &["units", "event", "error", "target"], &["aya", "tokio", "libc", "profiler_ebpf"]),
     noisy("trace", &["units", "event", "error"], &["polars_arrow", "polars_utils", "crc32fast", "serde", "serde_json"]),
     noisy("measure", &["units", "event", "error", "workload", "vm", "model", "metrics", "replay"], &["libc"]),

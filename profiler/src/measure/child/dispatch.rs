@@ -7,6 +7,7 @@ use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::super::answer::{CALLS, word};
+use super::machine::{FORKS, Interrupted};
 use super::raw;
 use super::run::Run;
 use crate::units::PAGE;
@@ -57,11 +58,9 @@ pub(super) fn open(selector: &AtomicU8) {
 }
 
 /// Calls that cannot be done inside a signal handler, or not without it.
-const UNTOUCHED: [i64; 10] = [
+const UNTOUCHED: [i64; 8] = [
     libc::SYS_clone,
     libc::SYS_clone3,
-    libc::SYS_fork,
-    libc::SYS_vfork,
     libc::SYS_execve,
     libc::SYS_exit,
     libc::SYS_rt_sigreturn,
@@ -72,21 +71,18 @@ const UNTOUCHED: [i64; 10] = [
 
 extern "C" fn dispatched(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel gives the interrupted registers, which are written back when the handler returns.
-    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let mut interrupted = unsafe { Interrupted::new(context) };
     let run = Run::current();
-    let number = registers[libc::REG_RAX as usize];
-    if UNTOUCHED.contains(&number) {
+    let number = interrupted.number();
+    if UNTOUCHED.contains(&number) || FORKS.contains(&number) {
         if matches!(number, libc::SYS_clone | libc::SYS_clone3) {
             run.tell(word::THREADS, run.told(word::THREADS) + 1);
         }
         open(&run.thread_here().selector);
-        // Again, from the two bytes of the instruction on.
-        registers[libc::REG_RIP as usize] -= 2;
-        return;
+        return interrupted.again();
     }
-    let places = [libc::REG_RDI, libc::REG_RSI, libc::REG_RDX, libc::REG_R10, libc::REG_R8, libc::REG_R9];
-    let arguments = places.map(|place| registers[place as usize] as usize);
-    registers[libc::REG_RAX as usize] = counted(run, number, arguments);
+    let answer = counted(run, number, interrupted.arguments());
+    interrupted.answer(answer);
 }
 
 fn counted(run: &Run, number: i64, arguments: [usize; 6]) -> i64 {

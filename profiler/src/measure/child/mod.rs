@@ -4,11 +4,14 @@
 //! `measure` it never returns: it works without Rust's heap, so that every call that reaches the library is one of the script's. What the child itself
 //! needs (the script, the blocks' addresses, samples) is in shared mappings of its own, made and touched before the first operation.
 //!
-//! - [`raw`]: the child's own system calls; [`dispatch`]: those of the library, counted one by one (syscall user dispatch, no privileges needed);
+//! - `machine`: what only one processor has; [`raw`]: the child's own system calls; [`dispatch`]: those of the library, counted one by one (syscall user dispatch, no privileges needed);
 //! - [`reading`]: the kernel's counters; [`settle`]: nothing but the library shall have first touches left;
 //! - [`run`]: what is known while it runs; [`play`]: the operations; [`threads`]: who does them.
 
 mod dispatch;
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+#[cfg_attr(not(target_arch = "aarch64"), path = "x86_64.rs")]
+mod machine;
 mod play;
 mod raw;
 mod reading;

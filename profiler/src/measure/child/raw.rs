@@ -1,30 +1,5 @@
-//! System calls that are the driver's own: from a piece of code that the dispatch of system calls leaves alone.
-
-use std::arch::global_asm;
-
-// The kernel compares the address behind the `syscall` instruction with the range, so that something must follow the last one.
-global_asm!(
-    ".pushsection .text",
-    ".balign 16",
-    ".globl heapcast_raw_call, heapcast_raw_return, heapcast_raw_end",
-    ".hidden heapcast_raw_call, heapcast_raw_return, heapcast_raw_end",
-    "heapcast_raw_call:",
-    "mov rax, rdi",
-    "mov rdi, rsi",
-    "mov rsi, rdx",
-    "mov rdx, rcx",
-    "mov r10, r8",
-    "mov r8, r9",
-    "mov r9, [rsp + 8]",
-    "syscall",
-    "ret",
-    "heapcast_raw_return:",
-    "mov eax, 15",
-    "syscall",
-    "ud2",
-    "heapcast_raw_end:",
-    ".popsection",
-);
+//! System calls that are the driver's own: from a piece of code that the dispatch of system calls leaves alone. It
+//! is the machine's own and lies in its file.
 
 unsafe extern "C" {
     fn heapcast_raw_call(number: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> i64;
