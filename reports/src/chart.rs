@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::reading;
-use crate::study::{AddressMap, Study};
+use crate::study::{AddressMap, PolicyResult, Study};
 use crate::tables::{TABLES, Unit, Values};
 use crate::words;
 
@@ -163,6 +163,17 @@ struct Series {
     style: Style,
 }
 
+/// A bound this many times as high as all that somebody can have would press their curves flat.
+const FLATTENS: u64 = 2;
+
+/// Whether each policy's curve is to be seen at first. Bounds for comparison that would press the others flat wait in the legend.
+pub fn shown(study: &Study) -> Vec<bool> {
+    let is_bound = |row: &PolicyResult| reading::is_bound(study, row);
+    let others = study.policies.iter().filter(|row| !is_bound(row)).filter_map(|row| row.peak_rss_bytes).max();
+    let fits = |row: &PolicyResult| row.peak_rss_bytes.zip(others).is_none_or(|(peak, others)| peak <= others.saturating_mul(FLATTENS));
+    study.policies.iter().map(|row| !is_bound(row) || fits(row)).collect()
+}
+
 fn series(study: &Study) -> Vec<Series> {
     let mut start = 0;
     let series = study.policies.iter().zip(styles(study)).map(|(policy, style)| {
@@ -208,7 +219,7 @@ pub fn summary(study: &Study) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{PolicyResult, TimePoint};
+    use crate::study::TimePoint;
 
     fn named(names: &[String]) -> Study {
         let policies = names.iter().map(|name| PolicyResult { policy: name.clone(), ..Default::default() });
@@ -240,6 +251,16 @@ mod tests {
             .collect();
         assert_eq!(unpacked, values);
         assert_eq!(runs(["a", "a", "b", "a"].map(str::to_owned).to_vec()), [("a".into(), 2), ("b".into(), 1), ("a".into(), 1)]);
+    }
+
+    #[test]
+    fn bounds_that_flatten_the_others_wait() {
+        let mut study = named(&["measured", "jemalloc", "mmap-only", "brk-only"].map(str::to_owned));
+        for (row, peak) in study.policies.iter_mut().zip([50, 60, 121, 120]) {
+            (row.source, row.peak_rss_bytes) = ("simulated".into(), Some(peak));
+        }
+        study.policies[1].paste = Some(crate::study::Paste::default());
+        assert_eq!(shown(&study), [true, true, false, true]);
     }
 
     #[test]

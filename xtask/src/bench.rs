@@ -1,5 +1,7 @@
 //! What recording costs a program that only allocates, beside bpftrace doing the same, and how fast a replay is. All in one run on one machine.
 
+mod page;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,7 @@ pub(crate) fn run() -> Result<(), String> {
         }
         _ => table.row("recording, and replay of what was recorded", "skipped: recording needs root"),
     }
+    page::figures(&bench.heapcast, &bench.folder)?.into_iter().for_each(|(what, figure)| table.row(&what, figure));
     table.print();
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::replay::fidelity;
 use crate::replay::outcome::{Outcome, Readings};
 use crate::replay::placements::Placements;
 use crate::replay::recorded::Facts;
-use crate::trace::manifest::{Host, Mode, Process};
+use crate::trace::manifest::{Host, Manifest, Mode, Process};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
 use crate::workload::{FREE_INHERITED, FREE_UNKNOWN, Touches};
@@ -144,6 +144,12 @@ fn lifetime_row(class: &crate::metrics::LifetimeClass) -> report::LifetimeRow {
     report::LifetimeRow { from_ns: class.from.0, to_ns: class.to.map(|to| to.0), count: class.count, total_bytes: class.total.0 }
 }
 
+/// The command that was given, or that of a process which was there already or came by itself.
+fn command(manifest: &Manifest, selected: ProcessId, process: &Process) -> Vec<String> {
+    let given = manifest.mode == Mode::Launched && selected == 0;
+    if given || process.cmdline.is_empty() { manifest.command.clone() } else { process.cmdline.clone() }
+}
+
 fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Outcome], remarks: Vec<String>) -> report::Recording {
     let manifest = &census.manifest;
     let process = manifest.processes.get(selected as usize).cloned().unwrap_or_default();
@@ -151,7 +157,7 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
     let named = |name: &str, count: u64| report::KindCount { name: name.to_owned(), count };
     let host = &manifest.host;
     report::Recording {
-        command: manifest.command.clone(),
+        command: command(manifest, selected, &process),
         pid: process.pid,
         exe: process.exe.clone(),
         mode: match manifest.mode {

@@ -24,6 +24,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     include_str!("../page/tables.js"),
     include_str!("../page/answer.js"),
     include_str!("../page/image.js"),
+    include_str!("../page/trust.js"),
     include_str!("../page/chart.js"),
     include_str!("../page/memory.js"),
     include_str!("../page/map.js"),

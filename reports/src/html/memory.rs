@@ -22,6 +22,9 @@ const PARTS: [(&str, Get); 10] = [
     ("file_bytes", |p| p.file_bytes),
 ];
 
+/// A look within this part of the peak is one at the peak.
+const NEAR: u64 = 100;
+
 /// A part that some policy has.
 pub(super) struct Part {
     /// Its column, which is its class as well.
@@ -34,6 +37,8 @@ pub(super) struct Part {
 pub(super) struct Row {
     pub(super) policy: String,
     pub(super) total: String,
+    /// The peak, where the nearest look at the memory was not at it.
+    pub(super) of_peak: Option<String>,
     pub(super) when: String,
     pub(super) pieces: Vec<Piece>,
     pub(super) words: String,
@@ -86,6 +91,7 @@ impl Row {
         Row {
             policy: reading::name(policy),
             total: words::bytes(point.rss_bytes),
+            of_peak: policy.peak_rss_bytes.filter(|peak| *peak > point.rss_bytes + point.rss_bytes / NEAR).map(words::bytes),
             when: words::duration(point.time_ns),
             pieces: parts.iter().map(piece).collect(),
             words: words.join(" · "),

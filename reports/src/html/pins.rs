@@ -55,16 +55,22 @@ fn summary(pin: &PinRow) -> String {
         (_, 0) => format!("{when}, cached blocks keep {keeps}"),
         ("top", blocks) => {
             format!(
-                "{when}, {} of {} at the top of a heap keep {keeps} below",
+                "{when}, {} of {} at the top of a heap {} {keeps} below",
                 words::plural(blocks, "block", "blocks"),
-                words::bytes(pin.live_bytes)
+                words::bytes(pin.live_bytes),
+                keep(blocks)
             )
         }
         (_, blocks) => {
             let slabs = words::plural(pin.slabs, "slab that is mostly free", "slabs that are mostly free");
-            format!("{when}, {} of {} keep {keeps} in {slabs}", words::plural(blocks, "block", "blocks"), words::bytes(pin.live_bytes))
+            let found = words::plural(blocks, "block", "blocks");
+            format!("{when}, {found} of {} {} {keeps} in {slabs}", words::bytes(pin.live_bytes), keep(blocks))
         }
     }
+}
+
+fn keep(blocks: u64) -> &'static str {
+    if blocks == 1 { "keeps" } else { "keep" }
 }
 
 impl Row {

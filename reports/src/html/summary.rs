@@ -13,6 +13,8 @@ pub(super) struct Legend {
     pub(super) label: String,
     pub(super) swatch: Swatch,
     pub(super) has_curve: bool,
+    /// Whether the curve is there from the start.
+    pub(super) shown: bool,
 }
 
 /// A short piece of the policy's line.
@@ -30,10 +32,11 @@ impl Swatch {
 }
 
 pub(super) fn legend(study: &Study) -> Vec<Legend> {
-    let rows = study.policies.iter().zip(chart::styles(study));
-    let rows = rows.map(|(policy, style)| Legend {
+    let rows = study.policies.iter().zip(chart::styles(study)).zip(chart::shown(study));
+    let rows = rows.map(|((policy, style), shown)| Legend {
         label: reading::name(policy),
         swatch: Swatch::of(&style),
+        shown,
         has_curve: policy.timeline.iter().any(|point| point.rss_bytes.is_some()),
     });
     rows.collect()
@@ -61,6 +64,10 @@ pub(super) struct Row {
     pub(super) swatch: Swatch,
     pub(super) interval: Option<Interval>,
     pub(super) memory: Vec<Cell>,
+    /// The kernel's time, split by what it was spent for.
+    pub(super) work: Vec<Piece>,
+    /// Whether its bar is longer than there is room.
+    pub(super) is_cut: bool,
     pub(super) calls: Vec<Cell>,
 }
 
@@ -85,18 +92,21 @@ const fn shown(column: &'static str, get: Get) -> Shown {
     Shown { column, get, range: None }
 }
 
-const MEMORY: [Shown; 7] = [
+const MEMORY: [Shown; 5] = [
     Shown { column: "peak_rss_bytes", get: |p| p.peak_rss_bytes, range: Some((|p| p.peak_rss_low_bytes, |p| p.peak_rss_high_bytes)) },
     shown("mean_rss_bytes", |p| p.mean_rss_bytes),
     shown("final_rss_bytes", |p| p.final_rss_bytes),
     shown("peak_live_bytes", |p| p.peak_live_bytes),
     shown("peak_mapped_bytes", |p| p.peak_mapped_bytes),
-    Shown { column: "minor_faults", get: |p| p.minor_faults, range: Some((|p| p.minor_faults_low, |p| p.minor_faults_high)) },
-    shown("returned_bytes", |p| p.returned_bytes),
 ];
 
 /// Only these are compared with the baseline; the self-check says nothing about the others.
 const COMPARED: [&str; 3] = ["peak_rss_bytes", "mean_rss_bytes", "minor_faults"];
+
+const FAULTS: [Shown; 2] = [
+    Shown { column: "minor_faults", get: |p| p.minor_faults, range: Some((|p| p.minor_faults_low, |p| p.minor_faults_high)) },
+    shown("returned_bytes", |p| p.returned_bytes),
+];
 
 const CALLS: [Shown; 6] = [
     shown("brk_calls", |p| p.brk_calls),
@@ -111,6 +121,9 @@ impl Summary {
     pub(super) fn of(study: &Study, check: &SelfCheck) -> Self {
         let base = reading::baseline(study);
         let longest = study.policies.iter().flat_map(|p| [p.peak_rss_bytes, p.peak_rss_high_bytes]).flatten().max();
+        // Bounds may take a hundred times as long as all others: theirs are cut.
+        let time = |policy| reading::kernel_time(study, policy).unwrap_or(0);
+        let slowest = study.policies.iter().filter(|row| !reading::is_bound(study, row)).map(time).max().unwrap_or(0);
         let rows = study.policies.iter().zip(chart::styles(study)).map(|(policy, style)| Row {
             policy: reading::name(policy),
             origin: origin(study, policy),
@@ -118,7 +131,9 @@ impl Summary {
             swatch: Swatch::of(&style),
             interval: longest.and_then(|longest| Interval::of(policy, base, longest)),
             memory: MEMORY.iter().map(|shown| cell(shown, policy, base, check, reading::is_truth(study, policy))).collect(),
-            calls: calls(study, policy),
+            work: work(study, policy, slowest),
+            is_cut: time(policy) > slowest,
+            calls: calls(study, policy, base, check),
         });
         Summary {
             baseline: base.map_or_else(String::new, |base| base.policy.clone()),
@@ -154,13 +169,35 @@ fn headings(columns: &[Shown]) -> Vec<Heading> {
 fn call_headings() -> Vec<Heading> {
     let all = Heading { label: "All calls", doc: "brk, mmap, munmap, mremap and madvise together." };
     let time = declared("kernel_time_ns").map(|column| Heading { label: column.label, doc: column.doc });
-    std::iter::once(all).chain(headings(&CALLS)).chain(time).collect()
+    time.into_iter().chain(headings(&FAULTS)).chain([all]).chain(headings(&CALLS)).collect()
 }
 
-fn calls(study: &Study, policy: &PolicyResult) -> Vec<Cell> {
-    let all = Cell::of(reading::syscalls(policy), Unit::Count);
+fn calls(study: &Study, policy: &PolicyResult, base: Option<&PolicyResult>, check: &SelfCheck) -> Vec<Cell> {
     let time = Cell::of(reading::kernel_time(study, policy), Unit::Nanos);
-    std::iter::once(all).chain(CALLS.iter().map(|shown| Cell::of((shown.get)(policy), Unit::Count))).chain([time]).collect()
+    let faults = FAULTS.iter().map(|shown| cell(shown, policy, base, check, reading::is_truth(study, policy)));
+    let all = Cell::of(reading::syscalls(policy), Unit::Count);
+    let kinds = CALLS.iter().map(|shown| Cell::of((shown.get)(policy), Unit::Count));
+    std::iter::once(time).chain(faults).chain([all]).chain(kinds).collect()
+}
+
+/// A piece of a bar.
+pub(super) struct Piece {
+    pub(super) class: &'static str,
+    /// Percent of the longest.
+    pub(super) width: String,
+    pub(super) tip: String,
+}
+
+fn work(study: &Study, policy: &PolicyResult, slowest: u64) -> Vec<Piece> {
+    const KINDS: [(&str, &str); 3] =
+        [("work-faults", "page faults"), ("work-calls", "system calls"), ("work-returned", "giving pages back")];
+    let parts = reading::kernel_work(study, policy).unwrap_or_default();
+    let pieces = KINDS.into_iter().zip(parts).filter(|(_, time)| *time > 0).map(|((class, name), time)| Piece {
+        class,
+        width: format!("{:.2}", (100.0 * time as f64 / slowest.max(1) as f64).min(100.0)),
+        tip: format!("{name}: {}", words::duration(time)),
+    });
+    pieces.collect()
 }
 
 fn cell(shown: &Shown, policy: &PolicyResult, base: Option<&PolicyResult>, check: &SelfCheck, is_truth: bool) -> Cell {
@@ -170,19 +207,21 @@ fn cell(shown: &Shown, policy: &PolicyResult, base: Option<&PolicyResult>, check
         let margin = if unit == Unit::Bytes { check.peak_margin() } else { check.faults_margin() };
         cell.delta = base.filter(|base| !std::ptr::eq(*base, policy)).and_then(|base| {
             let share = reading::difference((shown.get)(policy), (shown.get)(base))?;
-            Some(delta(share, margin, !is_truth))
+            let between = shown.range.is_some_and(|(low, high)| (low(policy)..=high(policy)).contains(&(shown.get)(base)));
+            Some(delta(share, margin, !is_truth, between))
         });
     }
     cell.range = shown.range.and_then(|(low, high)| range(low(policy), high(policy), unit));
     cell
 }
 
-/// A model's difference within the self-check's error is a tie; the replay's own difference *is* that error.
-fn delta(share: f64, margin: f64, is_model: bool) -> (String, &'static str) {
+/// A model's difference within the self-check's error is a tie, and so is one whose readings lie on both sides; the replay's own difference *is* that
+/// error.
+fn delta(share: f64, margin: f64, is_model: bool, between: bool) -> (String, &'static str) {
     let text = words::percent(share);
     match () {
         () if !is_model => (text, "same"),
-        () if share.abs() <= margin => (format!("{text}, tie"), "same"),
+        () if share.abs() <= margin || between => (format!("{text}, tie"), "same"),
         () if share < 0.0 => (text, "less"),
         () => (text, "more"),
     }
@@ -221,6 +260,7 @@ mod tests {
     fn every_shown_column_is_declared() {
         assert_eq!(headings(&MEMORY).len(), MEMORY.len());
         assert_eq!(headings(&CALLS).len(), CALLS.len());
+        assert_eq!(headings(&FAULTS).len(), FAULTS.len());
         assert!(COMPARED.iter().all(|name| declared(name).is_some()));
     }
 
@@ -235,9 +275,10 @@ mod tests {
 
     #[test]
     fn differences_within_the_margin_are_ties() {
-        assert_eq!(delta(0.005, 0.01, true), ("+0.50 %, tie".into(), "same"));
-        assert_eq!(delta(-0.02, 0.01, true).1, "less");
-        assert_eq!(delta(0.02, 0.01, true).1, "more");
-        assert_eq!(delta(0.02, 0.01, false).1, "same");
+        assert_eq!(delta(0.005, 0.01, true, false), ("+0.50 %, tie".into(), "same"));
+        assert_eq!(delta(-0.02, 0.01, true, false).1, "less");
+        assert_eq!(delta(0.02, 0.01, true, false).1, "more");
+        assert_eq!(delta(0.02, 0.01, true, true).0, "+2.0 %, tie");
+        assert_eq!(delta(0.02, 0.01, false, false).1, "same");
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Trust {
     pub(super) measured: String,
     pub(super) replayed: String,
     pub(super) caption: String,
+    /// The upper end of its axis, and the end of the time.
+    pub(super) most: String,
+    pub(super) last: String,
     pub(super) facts: Vec<(&'static str, String)>,
 }
 
@@ -33,6 +36,7 @@ impl Trust {
         }
         trust.measured = format!("{}V{HEIGHT}H0Z", path(measured, last, most));
         trust.replayed = path(replayed, last, most);
+        (trust.most, trust.last) = (words::bytes(most), words::duration(last));
         let apart = study.recording.curves_apart_bytes.map_or(String::new(), |bytes| {
             let share = reading::difference(measured.mean_rss_bytes.map(|mean| mean + bytes), measured.mean_rss_bytes);
             let share = share.map_or(String::new(), |share| format!(", {} of the mean", words::share(share)));

@@ -74,14 +74,22 @@
     data.series.forEach(({ hue }, index) => {
       const low = bands.low[index], high = bands.high[index], at = starts[index];
       if (!visible(index) || !low.some((value, point) => value !== null && value !== high[point])) return;
-      const edge = (values) => at.flatMap((time, point) => {
-        const until = x(at[point + 1] ?? time), height = y(Math.max(values[point] ?? 0, u.scales.y.min));
-        return [[x(time), height], [until, height]];
-      });
+      // What falls into one column of the screen is one step.
+      const edge = (values, farther) => {
+        const steps = [];
+        at.forEach((time, point) => {
+          const until = at[point + 1] ?? time;
+          if (until < u.scales.x.min || time > u.scales.x.max) return;
+          const left = x(time), right = x(until), value = Math.max(values[point] ?? 0, u.scales.y.min), before = steps.at(-1);
+          if (before && left - before.left < 1) Object.assign(before, { right, value: farther(before.value, value) });
+          else steps.push({ left, right, value });
+        });
+        return steps.flatMap(({ left, right, value }) => [[left, y(value)], [right, y(value)]]);
+      };
       pen.fillStyle = colour(`--hue-${hue}`);
       pen.beginPath();
-      for (const [px, py] of edge(low)) pen.lineTo(px, py);
-      for (const [px, py] of edge(high).reverse()) pen.lineTo(px, py);
+      for (const [px, py] of edge(low, Math.min)) pen.lineTo(px, py);
+      for (const [px, py] of edge(high, Math.max).reverse()) pen.lineTo(px, py);
       pen.fill();
     });
     pen.restore();
@@ -141,6 +149,15 @@
     tell(chart);
   }
 
+  // From the lowest to the highest reading at a time; nothing where there is one reading.
+  function bandAt(index, time, decimals) {
+    if (!bands) return "";
+    let after = starts[index].findIndex((at) => at > time);
+    if (after < 0) after = starts[index].length;
+    const low = bands.low[index][after - 1], high = bands.high[index][after - 1];
+    return low === null || low === undefined || low === high ? "" : ` (${shown(low, decimals)}–${shown(high, decimals)})`;
+  }
+
   // Puts the values under the cross-hair, or else the highest ones, beside the names.
   function tell(u) {
     const at = u.cursor.left >= 0 ? u.cursor.idx : null;
@@ -151,7 +168,7 @@
       if (length === 0) return;
       const values = u.data[index + 1], found = u.cursor.idxs[index + 1];
       const value = peaks[index] === null ? null : here ? (found === null || found === undefined ? null : values[found]) : peaks[index];
-      legend[index].querySelector(".value").textContent = shown(value, decimals, unit.name);
+      legend[index].querySelector(".value").textContent = shown(value, decimals, unit.name) + (here && value !== null ? bandAt(index, u.data[0][at], decimals) : "");
     });
   }
 

@@ -46,5 +46,17 @@ const heapcast = (() => {
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
-  return { root, byId, data, unpack, table, cells, save, highest, unitFor, TIMES, BYTES, COUNTS, shown, colour };
+  const bytes = (value) => { const unit = unitFor(value, BYTES); return shown(value / unit.size, unit.size > 1 ? 2 : 0, unit.name); };
+  const time = (value) => { const unit = unitFor(value, TIMES); return shown(value / unit.size, unit.size > 1e6 ? 2 : 1, unit.name); };
+
+  // Round steps from zero to a value, about as many as asked for: 1, 2 or 5 times a power of ten (of the unit).
+  function ticks(most, units, many) {
+    const unit = unitFor(most, units), size = unit.size, power = 10 ** Math.floor(Math.log10(most / size / many));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => most / size / each <= many) ?? most / size;
+    const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const count = Math.floor(most / size / step + 1e-9);
+    return Array.from({ length: count + 1 }, (_, index) => ({ value: index * step * size, text: shown(index * step, decimals, index === 0 ? "" : unit.name) }));
+  }
+
+  return { bytes, time, ticks, root, byId, data, unpack, table, cells, save, highest, unitFor, TIMES, BYTES, COUNTS, shown, colour };
 })();

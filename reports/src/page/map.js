@@ -1,15 +1,13 @@
 "use strict";
 // The address space in squares, at the moment that the slider chooses.
 if (document.getElementById("map") && heapcast.data.maps.length > 0) {
-  const { byId, data, unitFor, BYTES, TIMES, shown, colour } = heapcast;
+  const { byId, data, bytes, time, colour } = heapcast;
   const section = byId("map"), canvas = byId("map-canvas"), select = byId("map-policy"), slider = byId("map-moment"), readout = byId("map-readout");
   const SIDE = 7, GAP = 1, STATES = ["l", "p", "f", "a"];
   const COLOURS = { l: "--hue-1", p: "--hue-6", f: "--hue-2", a: "--grid" };
   const NAMES = { l: "mostly live", p: "partly live", f: "resident and free", a: "not resident" };
   let map, places = [], columns = 1;
 
-  const bytes = (value) => { const unit = unitFor(value, BYTES); return shown(value / unit.size, unit.size > 1 ? 2 : 0, unit.name); };
-  const time = (value) => { const unit = unitFor(value, TIMES); return shown(value / unit.size, 1, unit.name); };
   const unrun = (runs) => [...runs.matchAll(/([a-z])(\d*)/g)].flatMap(([, state, times]) => Array(Number(times || 1)).fill(state));
 
   // A square for each cell; areas stand apart by one that is empty.
@@ -45,13 +43,21 @@ if (document.getElementById("map") && heapcast.data.maps.length > 0) {
     readout.textContent = text;
     canvas.setAttribute("aria-label", `Address space under ${select.value}. ${text}`);
     slider.setAttribute("aria-valuetext", time(moment.time_ns));
+    byId("map-time").textContent = time(moment.time_ns);
+  }
+
+  const peak = () => map.moments.reduce((best, moment, index) => (moment.rss_bytes > map.moments[best].rss_bytes ? index : best), 0);
+
+  function go(moment) {
+    slider.value = moment;
+    draw();
   }
 
   function choose() {
     map = data.maps.find((each) => each.policy === select.value);
     byId("map-cell").textContent = bytes(map.cell_bytes);
     slider.max = map.moments.length - 1;
-    slider.value = map.moments.reduce((best, moment, index) => (moment.rss_bytes > map.moments[best].rss_bytes ? index : best), 0);
+    slider.value = peak();
     place();
     draw();
   }
@@ -78,6 +84,8 @@ if (document.getElementById("map") && heapcast.data.maps.length > 0) {
   choose();
   select.addEventListener("change", choose);
   slider.addEventListener("input", draw);
+  byId("map-peak").addEventListener("click", () => go(peak()));
+  byId("map-end").addEventListener("click", () => go(map.moments.length - 1));
   canvas.addEventListener("pointermove", point);
   new ResizeObserver(() => { place(); draw(); }).observe(canvas.parentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

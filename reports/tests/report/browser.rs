@@ -119,6 +119,51 @@ fn dragging_zooms() {
     opened.is_content();
 }
 
+/// Likewise, and changes the page: whether all can read and use it.
+const ACCESS: &str = include_str!("access.js");
+
+#[test]
+fn everybody_can_read_and_use_it() {
+    let Some(mut opened) = Opened::new("access", &made_up::study(100)) else { return };
+    for width in [360, 1600] {
+        for dark in [false, true] {
+            opened.show(width, dark);
+            let verdict = opened.browser.evaluate(&format!("(() => {{ {ACCESS} }})()"));
+            assert_eq!(verdict, "", "on a screen of {width}, dark: {dark}");
+        }
+    }
+}
+
+/// Tab goes through everything that can be used, in the order in which it stands on the page, and what has it is seen to have it.
+#[test]
+fn tab_goes_through_the_page_in_order() {
+    let Some(mut opened) = Opened::new("tabbed", &made_up::study(100)) else { return };
+    opened.show(1000, false);
+    let usable = "[...document.querySelectorAll('a, button, select, input, summary, [tabindex=\"0\"]')].filter((each) => !each.disabled && each.checkVisibility())";
+    let all = opened.browser.evaluate(&format!("{usable}.length")).as_u64().unwrap();
+    assert!(all > 40, "{all}");
+    for at in 0..all {
+        opened.browser.press("Tab");
+        let right = opened.browser.evaluate(&format!(
+            "(() => {{ const all = {usable}, here = document.activeElement, style = getComputedStyle(here); \
+             return here === all[{at}] && style.outlineStyle === 'solid' ? '' : `${{here.outerHTML.slice(0, 90)}} instead of ${{all[{at}].outerHTML.slice(0, 90)}}`; }})()"
+        ));
+        assert_eq!(right, "", "after {} times", at + 1);
+    }
+}
+
+/// Every policy that is shown left pixels of its colour; hiding it takes them away.
+#[test]
+fn each_curve_has_its_pixels() {
+    let Some(mut opened) = Opened::new("pixels", &made_up::study(300)) else { return };
+    opened.show(1200, false);
+    let verdict = opened.browser.evaluate(&format!("(async () => {{ {PIXELS} }})()"));
+    assert_eq!(verdict, "");
+    opened.is_content();
+}
+
+const PIXELS: &str = include_str!("pixels.js");
+
 /// Runs in the page after its own scripts; answers with what is wrong.
 const PROBE: &str = include_str!("probe.js");
 

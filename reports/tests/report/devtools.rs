@@ -160,6 +160,13 @@ impl Browser {
         mouse("mouseReleased", to, 0);
     }
 
+    /// A key that is pressed and released.
+    pub(crate) fn press(&mut self, key: &str) {
+        for kind in ["rawKeyDown", "keyUp"] {
+            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": 9 }));
+        }
+    }
+
     /// A picture of the whole page.
     pub(crate) fn picture(&mut self, path: &Path) {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));

@@ -52,7 +52,18 @@ pub(crate) fn hostile() -> Study {
 
 /// As many models as the palette must keep apart, and more points than a screen has columns.
 pub(crate) fn crowded() -> Study {
-    let mut study = study(4000);
+    crowd(4000)
+}
+
+/// The largest that is still to be fluent: twenty models of ten thousand points.
+pub(crate) fn large() -> Study {
+    let mut study = crowd(10_000);
+    study.policies.truncate(22);
+    study
+}
+
+fn crowd(points: u64) -> Study {
+    let mut study = study(points);
     let template = study.policies[2].clone();
     for extra in 0..18 {
         let mut policy = template.clone();

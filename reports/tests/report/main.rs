@@ -6,3 +6,4 @@ mod golden;
 mod made_up;
 mod page;
 mod schema;
+mod timings;

@@ -49,7 +49,8 @@ async function useImages() {
 async function useMemory() {
   if (!at("memory-plot")) return;
   const told = () => at("memory-readout").textContent, first = told();
-  check(document.querySelectorAll("#memory-plot path").length === document.querySelectorAll(".parts-key li").length, "a part is not drawn");
+  check(document.querySelectorAll("#memory-plot path:not(.grid)").length === document.querySelectorAll(".parts-key li").length, "a part is not drawn");
+  check(document.querySelectorAll("#memory-ys span").length > 1 && document.querySelectorAll("#memory-xs span").length > 1, "the parts have no axes");
   at("memory-plot").dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true, cancelable: true }));
   check(told().startsWith("At ") && told() !== first, "the keyboard does not move through the parts");
   const choices = at("memory-policy").options;
@@ -64,6 +65,10 @@ async function useMemory() {
   at("map-moment").dispatchEvent(new Event("input"));
   check(pixels() !== map, "the slider does not change the map");
   check(at("map-readout").textContent !== said, "the slider does not change the map's text");
+  at("map-end").click();
+  check(at("map-moment").value === at("map-moment").max && at("map-time").textContent === "2.31 s", "the map does not go to the end");
+  at("map-peak").click();
+  check(at("map-moment").value === "1" && pixels() === map, "the map does not go to the peak");
 }
 
 async function use() {
@@ -77,10 +82,16 @@ async function use() {
   first.click();
   check(first.getAttribute("aria-pressed") === "false", "the legend does not hide");
   first.dispatchEvent(new MouseEvent("click", { shiftKey: true, bubbles: true }));
+  const hidden = [...document.querySelectorAll("#legend button[aria-pressed=false]")].map((each) => each.querySelector(".name").textContent);
   const pressed = () => document.querySelectorAll("#legend button[aria-pressed=true]").length;
   check(pressed() === 1, `alone are ${pressed()}`);
   first.dispatchEvent(new MouseEvent("click", { shiftKey: true, bubbles: true }));
   check(pressed() === document.querySelectorAll("#legend button").length, "not all came back");
+  check(hidden.some((name) => name.startsWith("mmap-only")), "a bound that flattens the others is seen at first");
+  key("ArrowLeft");
+  await drawn();
+  const glibc = [...document.querySelectorAll("#legend button")].find((each) => each.querySelector(".name").textContent === "glibc@2.36");
+  check(/^[\d.]+ MiB \([\d.]+–[\d.]+\)$/.test(glibc.querySelector(".value").textContent), `no band: ${glibc.querySelector(".value").textContent}`);
   for (const logarithmic of [true, false]) {
     at("log").checked = logarithmic;
     for (const option of at("metric").options) {

@@ -9,7 +9,8 @@
 //! thinned   a bounded number of moments
 //! ```
 //!
-//! A look costs as much as the heap has resident pages. So that it never slows a replay by much, looks are paid for by operations.
+//! A look costs as much as the heap has resident pages. So that it never slows a replay by much, looks are paid for by operations. Only a new peak is
+//! looked at in any case: such looks are few, and smaller the earlier they are, so that all together cost as much as some [`HIGHER`] looks at the last.
 
 mod map;
 mod parts;
@@ -37,6 +38,10 @@ const MOMENTS: usize = 299;
 /// Pages that may be looked at before any operation, and operations that pay for one more: a page takes about as long as half an operation.
 const CREDIT: u64 = 1 << 17;
 const PRICE: u64 = 8;
+/// A resident set that is higher by this part of the highest one seen so far is a new peak.
+const HIGHER: u64 = 12;
+/// Heaps smaller than this are not worth a look that is not paid for.
+const PEAK_LEAST: u64 = 1 << 20;
 /// Blocks that keep memory are looked for again when a tenth more is free and held.
 const GROWN: (u64, u64) = (11, 10);
 
@@ -96,6 +101,8 @@ pub struct Survey {
     parts: Thinned<Parts>,
     map: Mapper,
     most_free: Pinned,
+    /// Highest resident set that was looked at.
+    highest: Bytes,
     /// Pages that may still be looked at.
     credit: u64,
     /// Operations that have not paid for one yet.
@@ -111,6 +118,7 @@ impl Survey {
             parts: Thinned::new(MOMENTS),
             map: Mapper::new(),
             most_free: Pinned::default(),
+            highest: Bytes(0),
             credit: CREDIT,
             earned: 0,
         }
@@ -133,9 +141,10 @@ impl Survey {
         self.earned %= PRICE;
     }
 
-    /// Whether it is worth a look, and paid for.
+    /// Whether it is worth a look, and paid for or a new peak.
     pub fn is_due(&self, time: Nanos, rss: Bytes, heap: Bytes) -> bool {
-        (self.parts.is_due(time, rss) || self.map.is_due(time, rss)) && self.credit >= heap.0 / PAGE
+        let is_peak = rss.0 > self.highest.0 + self.highest.0 / HIGHER && heap.0 >= PEAK_LEAST;
+        is_peak || (self.parts.is_due(time, rss) || self.map.is_due(time, rss)) && self.credit >= heap.0 / PAGE
     }
 
     /// Looks.
@@ -144,6 +153,7 @@ impl Survey {
         if !scene.is_whole() {
             return;
         }
+        self.highest = self.highest.max(scene.rss);
         let map_is_due = self.map.is_due(scene.time, scene.rss);
         let (parts, sheet) = self.walk(scene);
         self.parts.put(Moment { time: scene.time, rss: scene.rss, seen: parts });
