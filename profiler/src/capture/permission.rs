@@ -37,6 +37,7 @@ pub fn findings() -> Vec<Finding> {
     // Without the privileges every trial would fail.
     if findings.iter().all(|finding| finding.problem.is_none()) {
         findings.extend(features::all().into_iter().map(feature));
+        findings.push(probes());
     }
     findings
 }
@@ -119,6 +120,31 @@ fn mount_tracefs(folder: &str) {
         // SAFETY: the strings are terminated; a refusal is seen by the caller, who looks whether the folder is there.
         unsafe { libc::mount(kind.as_ptr(), folder.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
     }
+}
+
+/// Probes on calls are a matter of their own: what kernels ask for them is tried, as some want more than for programs and tracepoints.
+fn probes() -> Finding {
+    if may_probe() {
+        return Finding::new("probes on calls", "permitted", None);
+    }
+    let text = "this kernel lets only CAP_SYS_ADMIN probe calls of malloc: run heapcast with sudo, or once \
+        `sudo setcap cap_sys_admin,cap_sys_ptrace,cap_dac_read_search+ep $(command -v heapcast)`";
+    Finding::new("probes on calls", "missing CAP_SYS_ADMIN", Some((Kind::NotPermitted, text.to_owned())))
+}
+
+/// Asks for a probe in a file that does not exist: who may have one is told that there is no such file, anybody else that he may not.
+fn may_probe() -> bool {
+    // perf_event_attr: type, size, config, sample_period, sample_type, read_format, flags, wakeup_events | bp_type, uprobe_path, probe_offset
+    let mut attributes = [0u64; 17];
+    let kind = std::fs::read_to_string("/sys/bus/event_source/devices/uprobe/type").ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let Some(kind) = kind else { return true };
+    let path = c"/nonexistent/heapcast";
+    attributes[0] = u64::from(kind) | (size_of_val(&attributes) as u64) << 32;
+    attributes[7] = path.as_ptr() as u64;
+    // SAFETY: the attributes and the path outlive the call, which opens nothing.
+    let opened = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
+    let error = std::io::Error::last_os_error().raw_os_error();
+    opened >= 0 || !matches!(error, Some(libc::EACCES | libc::EPERM))
 }
 
 fn programs() -> Finding {

@@ -24,6 +24,9 @@ const MOST_FOLLOWED: u32 = 2000;
 /// Code that is looked at where a call leads to no symbol, bytes.
 const UNNAMED: u64 = 4096;
 
+/// Why a function that throws is not probed, where no other one tells of its calls.
+const THROWS: &str = "it may throw, and an exception that meets a return probe ends the program";
+
 /// A function of the table that the file may have.
 struct Entry {
     set: usize,
@@ -136,6 +139,9 @@ impl<'a, 'data, R: ReadRef<'data>> File<'a, 'data, R> {
         if let Some(same) = taken.get(&point.file_offset) {
             return Some(Fate::Covered(same.clone()));
         }
+        if entry.function.throws() {
+            return Some(Fate::Skipped(THROWS.into()));
+        }
         taken.insert(point.file_offset, entry.name.clone());
         let mut slots = [None; 3];
         slots.iter_mut().zip(entry.function.arguments).for_each(|(slot, &(of, _))| *slot = Some(of));
@@ -162,7 +168,9 @@ impl<'a, 'data, R: ReadRef<'data>> File<'a, 'data, R> {
     /// The function under whose name the calls of this one are recorded.
     fn covered(&self, entry: &Entry, symbol: Symbol) -> Option<String> {
         let code = self.elf.code(symbol);
-        let arrivals = |transfer| self.arrivals(transfer, symbol.address).filter(move |other| !std::ptr::eq(*other, entry));
+        let arrivals = |transfer| {
+            self.arrivals(transfer, symbol.address).filter(move |other| !std::ptr::eq(*other, entry) && !other.function.throws())
+        };
         let elsewhere = |other: &&Entry| other.found.as_ref().is_none_or(|(found, _)| found.address != symbol.address);
         if entry.function.is_basic() {
             // With nothing but a jump in it, it is the other function; with more, it may be it still.
@@ -193,7 +201,8 @@ impl<'a, 'data, R: ReadRef<'data>> File<'a, 'data, R> {
     fn told(&self, entry: &Entry, code: &[u8], base: u64, depth: u32) -> Option<String> {
         let by = RefCell::new(None);
         let arrives = |transfer| {
-            let other = self.arrivals(transfer, base).find(|other| entry.function.is_told_by(other.function));
+            let tells = |other: &&Entry| !other.function.throws() && entry.function.is_told_by(other.function);
+            let other = self.arrivals(transfer, base).find(tells);
             let name = other.map(|other| other.name.clone()).or_else(|| self.followed(entry, transfer, base, depth));
             let told = name.is_some();
             if let Some(name) = name {

@@ -31,6 +31,11 @@ impl Function {
         C.iter().any(|function| function == self)
     }
 
+    /// Whether an exception may leave it. A return probe, whose return address no unwinder knows, would then end the program.
+    pub fn throws(&self) -> bool {
+        THROWING.contains(&self.name)
+    }
+
     /// Whether a call of the other, made by this one, says all that a record of this one would.
     pub fn is_told_by(&self, other: &Function) -> bool {
         let aligned = |kind| matches!(kind, Memalign | AlignedAlloc | PosixMemalign);
@@ -231,6 +236,22 @@ const CPP: [Function; 20] = [
     f(Free, "_ZdaPvmSt11align_val_t", P),
 ];
 
+/// Those that throw `std::bad_alloc`, or what a handler of the program throws: `operator new`, and the libraries' own names for it.
+const THROWING: [&str; 12] = [
+    "_Znwm",
+    "_Znam",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "new",
+    "newarray",
+    "new_n",
+    "new_aligned",
+    "newarray_aligned",
+    "new_realloc",
+    "heap_alloc_new",
+    "heap_alloc_new_n",
+];
+
 /// Rust: what a program calls, the default behind it and a `#[global_allocator]`'s. Since Rust 1.87 their names are mangled; see
 /// [`plain_name`].
 const RUST: [Function; 12] = [
@@ -278,6 +299,14 @@ mod tests {
                 assert_eq!(function.kind == Free, function.arguments == P, "{}", function.name);
             }
         }
+    }
+
+    #[test]
+    fn what_throws() {
+        let throwing = CPP.iter().chain(&TCMALLOC).chain(&MIMALLOC).chain(&MIMALLOC_HEAP).filter(|function| function.throws());
+        assert!(throwing.clone().all(|function| function.allocates() && !function.name.contains("nothrow")));
+        assert_eq!(throwing.count(), 4 + 4 + 4 + 2);
+        assert!(!C.iter().chain(&C_MORE).chain(&JEMALLOC).chain(&RUST).any(Function::throws));
     }
 
     #[test]
