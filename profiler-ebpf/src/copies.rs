@@ -62,15 +62,19 @@ copies! {
 /// Kept out of the copies, which are a few instructions each.
 #[inline(never)]
 fn enter(regs: *mut pt_regs, index: u32) -> u64 {
-    make_room();
-    heap::enter(&ProbeContext::new(regs.cast()), cookie(index));
+    if let Some(caller) = heap::caller() {
+        make_room();
+        heap::enter(&ProbeContext::new(regs.cast()), cookie(index), caller);
+    }
     0
 }
 
 #[inline(never)]
 fn free(regs: *mut pt_regs, index: u32) -> u64 {
-    make_room();
-    heap::free(&ProbeContext::new(regs.cast()), cookie(index));
+    if let Some(caller) = heap::caller() {
+        make_room();
+        heap::free(&ProbeContext::new(regs.cast()), cookie(index), caller);
+    }
     0
 }
 

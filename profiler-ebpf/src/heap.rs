@@ -19,7 +19,7 @@ use aya_ebpf::{
     maps::Array,
     programs::{ProbeContext, RetProbeContext},
 };
-use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Form, Kind, Stop, align_flags, array_size, place, request, slot};
+use profiler_ebpf::{Cookie, DEFAULT_THREAD_SLOTS, Form, Kind, Stop, TID_BITS, align_flags, array_size, place, request, slot};
 
 use crate::{emit, machine, preempt::keep_stack, stack, task};
 
@@ -27,10 +27,15 @@ use crate::{emit, machine, preempt::keep_stack, stack, task};
 #[unsafe(no_mangle)]
 static THREAD_SLOTS: Global<u32> = Global::new(DEFAULT_THREAD_SLOTS);
 
+/// The window that is open.
+#[map]
+static WINDOW: Array<u32> = Array::with_max_entries(1, 0);
+
 /// A call of the malloc family whose return is awaited; `kind` is zero when there is none.
 #[repr(C)]
 struct Pending {
-    tid: u32,
+    /// See [`caller`].
+    caller: u32,
     kind: u8,
     /// Alignment flags of the record, or [`IN_PLACE`].
     flags: u16,
@@ -56,12 +61,36 @@ pub(crate) fn slot_of(tid: u32) -> u32 {
     tid.checked_rem(THREAD_SLOTS.load()).unwrap_or(0)
 }
 
+/// The current thread, and above its id the window that is open; `None` where none is. A call that began in another window is of no account: its
+/// return may have passed unseen.
+#[inline(always)]
+pub(crate) fn caller() -> Option<u32> {
+    match unsafe { WINDOW.get_ptr(0)?.read_volatile() } {
+        0 => None,
+        window => Some(window << TID_BITS | emit::current_tid()),
+    }
+}
+
+/// The thread id of a caller.
+#[inline(always)]
+fn tid_of(caller: u32) -> u32 {
+    caller & ((1 << TID_BITS) - 1)
+}
+
+impl Pending {
+    /// Is the caller inside this call?
+    #[inline(always)]
+    fn awaits(&self, caller: u32) -> bool {
+        self.kind != 0 && self.caller == caller
+    }
+}
+
 /// Is the current thread inside a call of the malloc family (other than `free`)?
 #[inline(always)]
 pub(crate) fn in_call() -> bool {
-    let tid = emit::current_tid();
-    match PENDING.get_ptr(slot_of(tid)) {
-        Some(slot) => unsafe { (*slot).tid == tid && (*slot).kind != 0 },
+    let Some(caller) = caller() else { return false };
+    match PENDING.get_ptr(slot_of(tid_of(caller))) {
+        Some(slot) => unsafe { (*slot).awaits(caller) },
         None => false,
     }
 }
@@ -71,7 +100,7 @@ pub(crate) fn in_call() -> bool {
 pub(crate) fn forget(tid: u32) {
     if let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) {
         unsafe {
-            if (*slot).tid == tid {
+            if tid_of((*slot).caller) == tid {
                 (*slot).kind = 0;
                 (*slot).sp = 0;
             }
@@ -92,33 +121,34 @@ fn make_room() {
 #[uprobe]
 fn heap_enter(ctx: ProbeContext) {
     keep_stack(&ctx);
+    let Some(caller) = caller() else { return };
     make_room();
-    enter(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }));
+    enter(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }), caller);
 }
 
 /// Entry of `free`.
 #[uprobe]
 fn heap_free(ctx: ProbeContext) {
     keep_stack(&ctx);
+    let Some(caller) = caller() else { return };
     make_room();
-    free(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }));
+    free(&ctx, Cookie(unsafe { bpf_get_attach_cookie(ctx.regs.cast()) }), caller);
 }
 
 #[inline(always)]
-pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie) {
-    let tid = emit::current_tid();
-    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
+pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie, caller: u32) {
+    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid_of(caller))) else { return };
     let sp = machine::stack_pointer(ctx.regs);
     let outer = unsafe { &*slot };
     // Another thread's call in the slot is lost, too: that is counted when it returns.
-    if outer.kind != 0 && outer.tid == tid {
+    if outer.awaits(caller) {
         if sp > outer.sp {
             emit::count_unpaired();
         } else {
             return emit::count_nested();
         }
     }
-    if let Some(pending) = arguments(ctx, cookie, tid, sp) {
+    if let Some(pending) = arguments(ctx, cookie, caller, sp) {
         unsafe { slot.write(pending) }
     }
 }
@@ -127,13 +157,13 @@ pub(crate) fn enter(ctx: &ProbeContext, cookie: Cookie) {
 #[uretprobe]
 fn heap_return(ctx: RetProbeContext) {
     keep_stack(&ctx);
-    let tid = emit::current_tid();
-    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid)) else { return };
+    let Some(caller) = caller() else { return };
+    let Some(slot) = PENDING.get_ptr_mut(slot_of(tid_of(caller))) else { return };
     let call = unsafe { &mut *slot };
     let same_depth = machine::stack_pointer(ctx.regs) == machine::stack_after_return(call.sp);
-    if call.tid != tid || call.kind == 0 {
+    if !call.awaits(caller) {
         // Neither one more return of the last call, nor another process's.
-        if !(call.tid == tid && same_depth) && task::recorded() {
+        if !(call.caller == caller && same_depth) && task::recorded() {
             emit::count_unpaired();
         }
         return;
@@ -155,11 +185,10 @@ fn heap_return(ctx: RetProbeContext) {
 
 /// `free` needs no return: from its entry on, the program has no claim to the memory.
 #[inline(always)]
-pub(crate) fn free(ctx: &ProbeContext, cookie: Cookie) {
-    let tid = emit::current_tid();
-    if let Some(slot) = PENDING.get_ptr(slot_of(tid)) {
+pub(crate) fn free(ctx: &ProbeContext, cookie: Cookie, caller: u32) {
+    if let Some(slot) = PENDING.get_ptr(slot_of(tid_of(caller))) {
         let outer = unsafe { &*slot };
-        if outer.kind != 0 && outer.tid == tid && machine::stack_pointer(ctx.regs) <= outer.sp {
+        if outer.awaits(caller) && machine::stack_pointer(ctx.regs) <= outer.sp {
             return emit::count_nested();
         }
     }
@@ -168,7 +197,7 @@ pub(crate) fn free(ctx: &ProbeContext, cookie: Cookie) {
 
 /// Reads the arguments of the call that begins; `None` when the cookie names no call.
 #[inline(always)]
-fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pending> {
+fn arguments(ctx: &ProbeContext, cookie: Cookie, caller: u32, sp: u64) -> Option<Pending> {
     let form = cookie.form();
     let (kind, align) = request(Kind::from_u8(cookie.kind())?, form, argument(ctx, cookie, slot::ALIGN));
     let (mut size, mut pointer) = (argument(ctx, cookie, slot::SIZE), argument(ctx, cookie, slot::POINTER));
@@ -180,7 +209,7 @@ fn arguments(ctx: &ProbeContext, cookie: Cookie, tid: u32, sp: u64) -> Option<Pe
     }
     let flags = if form == Form::InPlace { IN_PLACE } else { align_flags(align) };
     let origin = if matches!(kind, Kind::Mallopt | Kind::Trim) { 0 } else { stack::origin(ctx) };
-    Some(Pending { tid, kind: kind as u8, flags, sp, size, pointer, origin })
+    Some(Pending { caller, kind: kind as u8, flags, sp, size, pointer, origin })
 }
 
 /// The block after it was resized; null where it could not be.

@@ -34,7 +34,11 @@ pub const SIZE_LIMIT: u64 = (1 << 42) - 1;
 /// Lowest address that is not a user address in a record (48 bits).
 pub const ADDRESS_LIMIT: u64 = 1 << 48;
 
-const TID_BITS: u32 = 22;
+/// Bits of a thread id: the kernel gives none above.
+pub const TID_BITS: u32 = 22;
+
+/// Numbers of windows begin again behind this one: what is left of 32 bits beside a thread id.
+pub const LAST_WINDOW: u32 = (1 << (32 - TID_BITS)) - 1;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $label:literal, $words:expr;)*) => {
@@ -125,6 +129,8 @@ kinds! {
     Exit = 50, "exit", 3;
     /// The process of word 2 stopped itself and waits to be continued: word 1 the process id, flags = [`Stop`].
     Stopped = 51, "stopped", 3;
+    /// A thread was called so until now (it has another name or ends): word 1 its id, words 3 and 4 the name, padded with zeros.
+    Name = 52, "name", 6;
 }
 
 /// Most frames of a stack, a power of two.
@@ -212,6 +218,13 @@ impl Stop {
             4 => Some(Stop::Full),
             _ => None,
         }
+    }
+}
+
+impl Stop {
+    /// Its bit in the global `STOP`.
+    pub const fn bit(self) -> u32 {
+        1 << self as u16
     }
 }
 

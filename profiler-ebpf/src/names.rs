@@ -19,7 +19,7 @@ const fn optional(category: &'static str, name: &'static str) -> Tracepoint {
     Tracepoint { category, name, required: false }
 }
 
-/// Every tracepoint program. The `sys_exit_*` of births are last and matter only when children are stopped.
+/// Every tracepoint program. Those of [`BIRTHS`] matter only when children are stopped.
 pub const TRACEPOINTS: &[Tracepoint] = &[
     required("syscalls", "sys_enter_brk"),
     required("syscalls", "sys_exit_brk"),
@@ -44,6 +44,7 @@ pub const TRACEPOINTS: &[Tracepoint] = &[
     optional("syscalls", "sys_enter_munlockall"),
     optional("syscalls", "sys_exit_munlockall"),
     optional("kmem", "rss_stat"),
+    optional("task", "task_rename"),
     required("task", "task_newtask"),
     required("sched", "sched_process_exec"),
     required("sched", "sched_process_exit"),
@@ -52,6 +53,9 @@ pub const TRACEPOINTS: &[Tracepoint] = &[
     optional("syscalls", "sys_exit_fork"),
     optional("syscalls", "sys_exit_vfork"),
 ];
+
+/// The tracepoints that stop a newborn child: each returns twice, in the parent and in the child.
+pub const BIRTHS: [&str; 4] = ["sys_exit_clone", "sys_exit_clone3", "sys_exit_fork", "sys_exit_vfork"];
 
 /// Every raw tracepoint program; the program has the tracepoint's name. They exist on x86 only.
 pub const RAW_TRACEPOINTS: &[&str] = &["page_fault_user", "page_fault_kernel"];
@@ -85,8 +89,12 @@ pub const CALLS: &str = "CALLS";
 /// Map: [`crate::Resident`] by process id, what a process holds when it is attached to (set it together with `TARGETS`).
 pub const SEEDS: &str = "SEEDS";
 
+/// Map: one `u32`, the number of the window in which calls of the malloc family are recorded; 0: none is open, calls are passed over.
+pub const WINDOW: &str = "WINDOW";
+
 /// Map: how often each process stopped itself (`u64` by process id).
 pub const STOPS: &str = "STOPS";
+
 /// Map: the hashes of the stacks that were told; `max_entries` bounds how many different ones are.
 pub const SEEN: &str = "SEEN";
 
@@ -96,7 +104,7 @@ pub const WIRE: &str = "WIRE";
 pub const NEVER: &str = "NEVER";
 /// Global, `u32`: the [`machine`] whose registers the heap programs read. Default [`machine::X86_64`].
 pub const MACHINE: &str = "MACHINE";
-/// Global, `u32`: 1 = processes stop where probes may be missing, 0 = never. Default 0.
+/// Global, `u32`: for what processes stop themselves, the bits of [`crate::Stop`]. Default 0: for nothing.
 pub const STOP: &str = "STOP";
 /// Global, `u64`: bytes of change in the resident set that make a record. Default [`DEFAULT_RSS_STEP`].
 pub const RSS_STEP: &str = "RSS_STEP";
@@ -110,6 +118,9 @@ pub const STOP_ABOVE: &str = "STOP_ABOVE";
 pub const SPIN_ROUNDS: &str = "SPIN_ROUNDS";
 /// Global, `u32`: entries of the maps `PENDING` and `CALLS`. Default [`DEFAULT_THREAD_SLOTS`].
 pub const THREAD_SLOTS: &str = "THREAD_SLOTS";
+
+/// Global, `u64`: id of the control group (version 2) of which processes are recorded from their next program on; 0 = none. Default 0.
+pub const CGROUP: &str = "CGROUP";
 
 /// Global, `u32`: most frames of the stack that is recorded with each block, up to [`crate::MAX_FRAMES`]; 0 = its immediate caller only. Default 0.
 pub const STACKS: &str = "STACKS";
@@ -171,6 +182,8 @@ fields! {
     SYS_EXIT_RET = "syscalls", "sys_exit_mmap", "ret", 16;
     NEWTASK_PID = "task", "task_newtask", "pid", 8;
     NEWTASK_FLAGS = "task", "task_newtask", "clone_flags", 32;
+    RENAME_PID = "task", "task_rename", "pid", 8;
+    RENAME_OLD = "task", "task_rename", "oldcomm", 12;
     EXEC_OLD_PID = "sched", "sched_process_exec", "old_pid", 16;
     RSS_MM_ID = "kmem", "rss_stat", "mm_id", 8;
     RSS_CURR = "kmem", "rss_stat", "curr", 12;

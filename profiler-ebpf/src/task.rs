@@ -3,7 +3,7 @@
 use aya_ebpf::{
     Global,
     bindings::BPF_NOEXIST,
-    helpers::bpf_send_signal_thread,
+    helpers::{bpf_get_current_comm, bpf_send_signal_thread, generated::bpf_get_current_ancestor_cgroup_id},
     macros::{map, tracepoint},
     maps::{Array, HashMap},
     programs::TracePointContext,
@@ -12,9 +12,12 @@ use profiler_ebpf::{DEFAULT_PID_LIMIT, Kind, Stop, offset, place, target};
 
 use crate::{emit, heap};
 
-/// One: stop processes that need probes before they go on. Zero: never stop anything.
+/// For what processes stop: the bits of [`Stop`].
 #[unsafe(no_mangle)]
 static STOP: Global<u32> = Global::new(0);
+/// Processes of this control group are recorded from their next program on; 0: of none.
+#[unsafe(no_mangle)]
+static CGROUP: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static SYS_EXIT_RET: Global<u32> = Global::new(offset::SYS_EXIT_RET);
 #[unsafe(no_mangle)]
@@ -22,11 +25,17 @@ static NEWTASK_PID: Global<u32> = Global::new(offset::NEWTASK_PID);
 #[unsafe(no_mangle)]
 static NEWTASK_FLAGS: Global<u32> = Global::new(offset::NEWTASK_FLAGS);
 #[unsafe(no_mangle)]
+static RENAME_PID: Global<u32> = Global::new(offset::RENAME_PID);
+#[unsafe(no_mangle)]
+static RENAME_OLD: Global<u32> = Global::new(offset::RENAME_OLD);
+#[unsafe(no_mangle)]
 static EXEC_OLD_PID: Global<u32> = Global::new(offset::EXEC_OLD_PID);
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x10000;
 const SIGSTOP: u32 = 19;
+/// Levels of control groups that are looked at, from the root down.
+const CGROUP_LEVELS: i32 = 12;
 const MAX_STOPPING: u32 = 16384;
 
 /// State of each process by its id, see [`target`].
@@ -67,7 +76,7 @@ pub(crate) fn syscall_result(ctx: &TracePointContext) -> Result<u64, i32> {
 /// Stops the current process because probes may be missing, if such stops are wanted.
 #[inline(always)]
 pub(crate) fn stop(reason: Stop) {
-    if STOP.load() != 0 {
+    if STOP.load() & reason.bit() != 0 {
         halt(reason);
     }
 }
@@ -124,7 +133,7 @@ fn task_newtask(ctx: TracePointContext) {
     }
     if new_process {
         // A child that shares the memory (vfork) has its parent's probes already.
-        let probes_missing = STOP.load() != 0 && flags & CLONE_VM == 0;
+        let probes_missing = STOP.load() & Stop::Child.bit() != 0 && flags & CLONE_VM == 0;
         set_state(child, if probes_missing { target::NEWBORN } else { target::RECORDED });
     }
     emit::short(Kind::Clone, place(child.into(), 0), flags & 0xffff_ffff);
@@ -155,7 +164,10 @@ fn newborn() {
 #[tracepoint]
 fn sched_process_exec(ctx: TracePointContext) {
     if !recorded() {
-        return;
+        if !is_member() {
+            return;
+        }
+        set_state(emit::current_pid(), target::RECORDED);
     }
     let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(EXEC_OLD_PID.load() as usize) }) else { return };
     heap::forget(old_tid);
@@ -164,10 +176,47 @@ fn sched_process_exec(ctx: TracePointContext) {
     stop(Stop::Exec);
 }
 
+/// Is the current process in the control group that is recorded, or in one below it?
+#[inline(always)]
+fn is_member() -> bool {
+    let group = CGROUP.load();
+    let mut level = 0;
+    // The level of the group is not known: within a namespace its path begins somewhere below the root.
+    while group != 0 && level < CGROUP_LEVELS {
+        if unsafe { bpf_get_current_ancestor_cgroup_id(level) } == group {
+            return true;
+        }
+        level += 1;
+    }
+    false
+}
+
+/// A thread gets another name, from itself or from another thread of its process. A new program brings one, too: then the old one is still
+/// told under the old program.
+#[tracepoint]
+fn task_rename(ctx: TracePointContext) {
+    if !recorded() {
+        return;
+    }
+    let Ok(tid) = (unsafe { ctx.read_at::<u32>(RENAME_PID.load() as usize) }) else { return };
+    if let Ok(name) = unsafe { ctx.read_at::<[u8; 16]>(RENAME_OLD.load() as usize) } {
+        named(tid, &name);
+    }
+}
+
+#[inline(always)]
+fn named(tid: u32, name: &[u8; 16]) {
+    let [low, high] = unsafe { core::mem::transmute::<[u8; 16], [u64; 2]>(*name) };
+    emit::long(Kind::Name, place(tid.into(), 0), 0, [low, high, 0]);
+}
+
 /// A thread ends.
 #[tracepoint]
 fn sched_process_exit(_ctx: TracePointContext) {
     if recorded() {
+        if let Ok(name) = bpf_get_current_comm() {
+            named(emit::current_tid(), &name);
+        }
         heap::forget(emit::current_tid());
         emit::short(Kind::Exit, place(emit::current_pid().into(), 0), 0);
     }

@@ -46,8 +46,18 @@ fn every_program_is_there_and_no_other() {
 #[test]
 fn every_map_is_there() {
     let maps = symbols("maps");
-    for name in [wire::EVENTS, wire::COUNTS, wire::TARGETS, wire::PENDING, wire::CALLS, wire::SEEDS, wire::SEEN, wire::STOPS, wire::COOKIES]
-    {
+    for name in [
+        wire::EVENTS,
+        wire::COUNTS,
+        wire::TARGETS,
+        wire::PENDING,
+        wire::CALLS,
+        wire::SEEDS,
+        wire::WINDOW,
+        wire::SEEN,
+        wire::STOPS,
+        wire::COOKIES,
+    ] {
         assert!(maps.contains_key(name), "{name}");
     }
 }
@@ -63,6 +73,7 @@ fn every_global_is_there_with_its_default() {
     assert_eq!(value(wire::NEVER), 0u32.to_le_bytes());
     assert_eq!(value(wire::MACHINE), wire::machine::X86_64.to_le_bytes());
     assert_eq!(value(wire::STOP), 0u32.to_le_bytes());
+    assert_eq!(value(wire::CGROUP), 0u64.to_le_bytes());
     assert_eq!(value(wire::SPIN_ROUNDS), 0u32.to_le_bytes());
     assert_eq!([value(wire::WAIT_ABOVE), value(wire::STOP_ABOVE)], [0u64.to_le_bytes(); 2]);
     assert_eq!(value(wire::STACKS), 0u32.to_le_bytes());

@@ -1,6 +1,7 @@
 /* A program that does nothing but allocate and free: what recording costs it, and nothing else.
  *
  * A table of 1024 slots; each step frees a pseudo-random slot and puts a block of 16 to 527 bytes there.
+ * Waits for a byte, or the end, of its input first, so that a watcher can attach.
  * Prints the median over the repetitions of the thread's own CPU time for each malloc and free together:
  *
  *     churn: 14.9 ns per pair
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SLOTS 1024
 
@@ -44,6 +46,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: churn REPETITIONS PAIRS\n");
         return 2;
     }
+    char go;
+    if (read(0, &go, 1) < 0)
+        return 1;
     for (int i = 0; i < SLOTS; i++)
         slots[i] = malloc(16 + dice() % 512);
     double *each = malloc(repetitions * sizeof *each);

@@ -1,4 +1,4 @@
-//! How fast a stored trace is read, lifted and replayed, one thread each. `cargo bench -p profiler --bench replay -- TRACE`.
+//! How fast a stored trace is read, lifted and replayed, one thread each. `cargo bench -p profiler --bench replay -- TRACE [MODEL…]`.
 //!
 //! Prints one `what: figure` per line. Each step runs over the whole trace several times and shows its median of CPU time; what it
 //! reads lies in memory already, so that steps are timed alone although a replay runs them side by side.
@@ -75,10 +75,11 @@ fn busiest(events: &[Event]) -> ProcessId {
 
 fn main() {
     // Cargo adds a word of its own for benches.
-    let Some(trace) = std::env::args().skip(1).find(|word| word != "--bench") else {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let Some((trace, only)) = words.split_first() else {
         return println!("skipped: no trace was named");
     };
-    let trace = Path::new(&trace);
+    let trace = Path::new(trace);
     let reader = Reader::open(trace).expect("a trace");
     let machine = reader.manifest().host.thp.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default();
 
@@ -88,12 +89,13 @@ fn main() {
     rate("reading", events.len(), "events", seconds);
 
     let selected = busiest(&events);
-    let (seconds, _) = timed(|| lift(&events, selected, machine));
-    rate("lifting", events.len(), "events", seconds);
+    let (lifting, _) = timed(|| lift(&events, selected, machine));
+    rate("lifting", events.len(), "events", lifting);
     let (seconds, ops) = timed(|| lift_and_measure(&events, selected, machine));
     rate("lifting, with the recorded and measured curves", events.len(), "events", seconds);
+    rate("replay of recorded, beside lifting", events.len(), "operations", seconds - lifting);
 
-    for spec in REGISTRY {
+    for spec in REGISTRY.iter().filter(|spec| only.is_empty() || only.iter().any(|name| name == spec.id)) {
         let policy = Policy::parse(spec.id).expect("the name of a model");
         let (seconds, _) = timed(|| {
             let mut run = Run::new(&policy, machine).expect("a policy of defaults");

@@ -318,10 +318,22 @@ pub enum What {
         /// When it stopped.
         since: Nanos,
     },
+    /// Calls of the malloc family are recorded from here on: a window begins. Told under the id of the process, as its end is. A recording
+    /// without windows has neither.
+    WindowBegin,
+    /// They are not recorded any more, until the next window begins.
+    WindowEnd,
     /// The thread ended.
     ThreadEnd,
     /// The process ended, or its image was replaced by another one.
     End,
+}
+
+impl What {
+    /// Whether it is told of the process: the thread, its first one, did nothing.
+    pub fn is_of_process(self) -> bool {
+        matches!(self, What::Rss { .. } | What::Swap { .. } | What::Paused { .. } | What::WindowBegin | What::WindowEnd)
+    }
 }
 
 impl Call {

@@ -30,6 +30,32 @@ fn wrong_usage_is_told_on_stderr() {
 }
 
 #[test]
+fn recordings_that_contradict_themselves_are_refused() {
+    let folder = Folder::new("contradictions");
+    let refused = |command: &str, words: &[&str]| {
+        let mut heapcast = heapcast(&[command, "-o"]);
+        said(heapcast.arg(folder.join("out")).args(words).args(["--", "true"])).exits(2).err
+    };
+    for command in ["record", "run"] {
+        let refused = |words: &[&str]| refused(command, words);
+        assert!(refused(&["--for", "10s"]).contains("--every"));
+        assert!(refused(&["--every", "10s"]).contains("--for"));
+        assert!(refused(&["--for", "10s", "--every", "10s"]).contains("--for must be shorter than --every"));
+        assert!(refused(&["--for", "1s", "--every", "10s", "--events", "vm"]).contains("--events vm records no call"));
+        assert!(refused(&["--events", "heap"]).contains("[possible values: vm, all]"));
+        assert!(refused(&["--stop-after", "5m"]).contains("write 5min or 5M"));
+        assert!(refused(&["--stop-after", "100"]).contains("a time (30s, 5min, 1h), a size (500M, 2G) or a number of events"));
+        assert!(refused(&["--min-size", "100"]).contains("--min-size"), "a trace with holes cannot be replayed");
+    }
+    assert!(refused("run", &["--events", "vm", "--policy", "jemalloc"]).contains("jemalloc needs every call of malloc"));
+    assert!(refused("run", &["--for", "1s", "--every", "9s", "--policy", "glibc"]).contains("record without --for"));
+    assert!(refused("record", &["--pid", "1"]).contains("cannot be used with"));
+    let group = said(&mut heapcast(&["record", "--cgroup", "/sys/fs/cgroup", "--no-follow"])).exits(2);
+    assert!(group.err.contains("--cgroup records all members"), "{}", group.err);
+    assert!(!folder.join("out").exists(), "nothing was made");
+}
+
+#[test]
 fn unknown_policies_are_refused_with_the_nearest() {
     let folder = Folder::new("unknown-policy");
     let refused = |spec: &str| {

@@ -245,7 +245,7 @@ pub struct CallSite {
 }
 
 /// What a thread asked for and freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThreadRow {
     /// The kernel's number for it.
     pub tid: u32,
@@ -263,6 +263,9 @@ pub struct ThreadRow {
     pub live_at_peak_bytes: u64,
     /// The same at the end.
     pub live_at_end_bytes: u64,
+    /// What it was called at last; empty where that is not known.
+    #[serde(default)]
+    pub name: String,
 }
 
 /// A part of an allocator's memory.

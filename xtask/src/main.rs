@@ -18,14 +18,14 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask CHORE
   ci                    everything that checks, in order; stops at the first failure
-  setup                 install what the chores and the tests need, or say what is missing
+  setup [bench]         install what the chores and the tests need, or say what is missing; for bench also what it compares with
   libcs                 fetch the C libraries of other Debian releases, for the tests of the model of malloc
   kernels [RELEASE…]    record known programs under the kernels of Debian releases, in an emulator; without names, under all that README promises
   arm64                 check that the program compiles for arm64
   tidy                  rules of this repository that no compiler knows
   test [FILTER]         all tests of the host; live ones skip themselves without root and say so
   gallery               make reports/gallery anew from the traces in profiler/tests/data
-  bench                 what recording costs a program, and how fast a replay is, measured here and now
+  bench [PART…]         what recording costs beside other tools, and how fast a replay is, measured here and now: loop, python3, sqlite3, server, vm, replay, page
   fuzz TARGET [S]       feed a target of fuzz/ with noise for S seconds (60)
   accuracy [TABLE]      compare replays with what really happens, on real programs: page-model, placements, settings, or all, which are kept
   ebpf build            build the kernel half and store it in profiler-ebpf/object
@@ -37,7 +37,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["ci"] => ci::run(),
-        ["setup"] => setup::run(),
+        ["setup"] => setup::run(false),
+        ["setup", "bench"] => setup::run(true),
         ["libcs"] => libcs::run(),
         ["arm64"] => arm64::run(),
         ["kernels", rest @ ..] => kernels::run(rest),
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(rest),
         ["accuracy", rest @ ..] => accuracy::run(rest),
         ["gallery"] => gallery::run(),
-        ["bench"] => bench::run(),
+        ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["ebpf", what] => ebpf::run(what),
         _ => Err(USAGE.into()),

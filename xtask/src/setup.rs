@@ -33,13 +33,15 @@ const PACKAGES: [(&str, &[&str]); 6] = [
     ("recordings under other kernels", &["qemu-system-x86", "busybox-static", "cpio"]),
     ("the report's page tests", &["chromium", "python3", "python3-venv"]),
 ];
+/// What only the benchmark compares with: `cargo xtask setup bench`.
+const COMPARED: [&str; 4] = ["heaptrack", "valgrind", "bpfcc-tools", "linux-headers-amd64"];
 const COMPONENTS: [&str; 2] = ["clippy", "rustfmt"];
 const LINKER: &str = "bpf-linker 0.13.0";
 const LLVM: &str = "/usr/lib/llvm-22";
 
-/// `cargo xtask setup`.
-pub(crate) fn run() -> Result<(), String> {
-    let steps = [packages(), components(), linker(), readers()];
+/// `cargo xtask setup [bench]`.
+pub(crate) fn run(for_bench: bool) -> Result<(), String> {
+    let steps = [packages(for_bench), components(), linker(), readers()];
     let failures: Vec<String> = steps.into_iter().filter_map(Result::err).collect();
     if failures.is_empty() {
         println!("everything is there");
@@ -48,8 +50,8 @@ pub(crate) fn run() -> Result<(), String> {
     Err(failures.join("\n"))
 }
 
-fn packages() -> Result<(), String> {
-    let missing = missing_packages();
+fn packages(for_bench: bool) -> Result<(), String> {
+    let missing = missing_packages(for_bench);
     if missing.is_empty() {
         return Ok(());
     }
@@ -62,9 +64,9 @@ fn packages() -> Result<(), String> {
     run_command(install.args(["install", "--yes", "--no-install-recommends"]).args(&missing).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-fn missing_packages() -> Vec<&'static str> {
-    let all = PACKAGES.iter().flat_map(|(_, names)| *names);
-    all.copied().filter(|name| !is_installed(name)).collect()
+fn missing_packages(for_bench: bool) -> Vec<&'static str> {
+    let compared = COMPARED.iter().filter(|_| for_bench);
+    PACKAGES.iter().flat_map(|(_, names)| *names).chain(compared).copied().filter(|name| !is_installed(name)).collect()
 }
 
 fn is_installed(package: &str) -> bool {

@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    fn calls_missing(&mut self, pid: u32, error: &crate::error::Error) {
+    pub(super) fn calls_missing(&mut self, pid: u32, error: &crate::error::Error) {
         self.notes.push(format!("Calls of the malloc family in process {pid} are not all recorded: {error}."));
     }
 
@@ -171,6 +171,9 @@ impl Session {
             };
             self.processes.push(facts);
             self.changed = true;
+            if !image.forked && !image.attached {
+                self.tell_closed(image.id, image.pid, started);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
@@ -17,13 +18,14 @@ use crate::event::Tid;
 use crate::target::allocator::Probe;
 use crate::target::index::{FileId, Located};
 
-/// Attaches the tracepoints, which select the recorded processes by themselves. The value names the optional ones that this kernel lacks.
+/// Attaches the tracepoints, which select the recorded processes by themselves; `stops`: for what those stop. The value names the optional ones that this kernel lacks.
 ///
 /// # Errors
 /// `Unsupported` when the kernel lacks a tracepoint without which a recording would be wrong.
-pub fn tracepoints(ebpf: &mut Ebpf) -> Result<Vec<&'static str>> {
+pub fn tracepoints(ebpf: &mut Ebpf, stops: u32) -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
-    for point in wire::TRACEPOINTS {
+    let births = stops & wire::Stop::Child.bit() != 0;
+    for point in wire::TRACEPOINTS.iter().filter(|point| births || !wire::BIRTHS.contains(&point.name)) {
         match tracepoint(ebpf, point.category, point.name) {
             Err(cause) if point.required => {
                 return Err(Error::new(Kind::Unsupported, format!("cannot attach to tracepoint {}: {}", point.name, because(&cause))));
@@ -67,11 +69,15 @@ pub(super) fn because(error: &dyn std::error::Error) -> String {
 
 /// The heap probes of all recorded processes.
 pub struct HeapProbes {
+    /// Whether probes are put in place now.
+    pub(super) active: bool,
     /// Where one program cannot serve all functions.
     copies: Option<Copies>,
     /// Process, file, and the first probe's place in it: a file may have several allocators.
     attached: HashSet<(u32, FileId, Option<u64>)>,
     links: HashMap<u32, Vec<UProbeLink>>,
+    /// Takes the probes of a window away.
+    resting: Option<JoinHandle<()>>,
     detacher: mpsc::Sender<Vec<UProbeLink>>,
     stirred: Arc<Mutex<Instant>>,
 }
@@ -107,7 +113,7 @@ impl HeapProbes {
         let stirred = Arc::new(Mutex::new(Instant::now()));
         let shared = stirred.clone();
         std::thread::spawn(move || detach_when_calm(links, &shared));
-        Ok(HeapProbes { copies, attached: HashSet::new(), links: HashMap::new(), detacher, stirred })
+        Ok(HeapProbes { active: true, copies, attached: HashSet::new(), links: HashMap::new(), resting: None, detacher, stirred })
     }
 
     /// Attaches the allocator's probes to one process by one of its threads; a second time does nothing. `true` when they were new.
@@ -116,7 +122,7 @@ impl HeapProbes {
     /// `Target` when the file or the process has gone; `Unsupported` when the kernel refuses a probe.
     pub fn attach(&mut self, ebpf: &mut Ebpf, pid: u32, tid: Tid, located: &Located) -> Result<bool> {
         let first = located.allocator.probes.first().map(|probe| probe.point.file_offset);
-        if !self.attached.insert((pid, located.file, first)) {
+        if !self.active || !self.attached.insert((pid, located.file, first)) {
             return Ok(false);
         }
         self.stir();
@@ -131,6 +137,19 @@ impl HeapProbes {
             }
         }
         Ok(true)
+    }
+
+    /// Takes all probes away, in the background, and puts none in place until [`HeapProbes::active`] is set again.
+    pub(super) fn rest(&mut self) {
+        self.active = false;
+        self.attached.clear();
+        let links = std::mem::take(&mut self.links);
+        self.resting = Some(std::thread::spawn(move || drop(links)));
+    }
+
+    /// Whether no probe is on its way out: a second one beside it would record calls twice.
+    pub(super) fn is_ready(&self) -> bool {
+        self.resting.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     fn attach_one(&mut self, ebpf: &mut Ebpf, program: &str, tid: Tid, (probe, located): (&Probe, &Located)) -> Result<UProbeLink> {

@@ -80,6 +80,8 @@ pub struct Decoder {
     pub tally: Tally,
     /// Where blocks were asked for.
     pub stacks: Stacks,
+    /// What threads were called at last, as far as it is news.
+    pub names: Vec<(ProcessId, Tid, String)>,
     begin_ns: u64,
 }
 
@@ -91,7 +93,7 @@ const MLOCK_ONFAULT: u64 = 1;
 impl Decoder {
     /// A decoder for a recording that began at this time of the monotonic clock.
     pub fn new(begin_ns: u64) -> Decoder {
-        Decoder { tasks: Tasks::default(), tally: Tally::default(), stacks: Stacks::default(), begin_ns }
+        Decoder { tasks: Tasks::default(), tally: Tally::default(), stacks: Stacks::default(), names: Vec::new(), begin_ns }
     }
 
     /// When the recording began, nanoseconds of the monotonic clock.
@@ -121,6 +123,14 @@ impl Decoder {
             Kind::Stack => {
                 let frames = record[3 * wire::WORD_BYTES..].chunks_exact(wire::WORD_BYTES).map(word).take(wire::size_of(words[2]) as usize);
                 self.stacks.tell(words[1] | wire::STACK_BIT, &frames.collect::<Vec<_>>());
+                None
+            }
+            Kind::Name => {
+                let tid = wire::address_of(words[1]) as u32;
+                match self.tasks.owner(tid).ok_or(Reject::Thread)? {
+                    Owner::Image(process) => self.names.push((process, tid, name(&words))),
+                    Owner::Launcher => return Ok(self.skip(|tally| &mut tally.before_exec)),
+                }
                 None
             }
             Kind::Clone | Kind::Exec | Kind::Exit | Kind::Stopped => self.task(kind, &words, time, events)?,
@@ -236,6 +246,13 @@ fn words(record: &[u8]) -> Result<Words, Reject> {
 
 fn word(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_ne_bytes)
+}
+
+/// The name that a record carries.
+fn name(words: &Words) -> String {
+    let bytes = [words[3].to_ne_bytes(), words[4].to_ne_bytes()].concat();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 fn is_vm(kind: Kind) -> bool {

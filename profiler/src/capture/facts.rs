@@ -1,5 +1,6 @@
 //! What is noted of each recorded process beside its events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{ProcessId, Tid};
@@ -20,6 +21,10 @@ pub struct ProcessFacts {
     pub exe: String,
     /// Short name.
     pub comm: String,
+    /// Its id as it sees it, where it lives in a PID namespace of its own.
+    pub pid_inside: Option<u32>,
+    /// What its threads were called at last, by their ids; of at most [`MOST_NAMES`].
+    pub names: BTreeMap<Tid, String>,
     /// Command line.
     pub cmdline: Vec<String>,
     /// Environment variables that change an allocator's behaviour, as `NAME=value`.
@@ -46,6 +51,9 @@ pub struct ProcessFacts {
     pub cpu_before: Nanos,
 }
 
+/// Most threads of one image whose names are kept.
+pub const MOST_NAMES: usize = 4096;
+
 /// The ending of a child that was not to be followed.
 const NOT_FOLLOWED: &str = "not followed";
 
@@ -68,6 +76,7 @@ impl ProcessFacts {
             parent,
             exe: process::exe(pid).map(|path| path.display().to_string()).unwrap_or_default(),
             comm: process::comm(pid).unwrap_or_default(),
+            pid_inside: process::pid_inside(pid),
             cmdline: process::cmdline(pid).unwrap_or_default(),
             environment: environment(pid),
             started,
@@ -82,6 +91,22 @@ impl ProcessFacts {
         for mapping in maps::read(tid).unwrap_or_default() {
             if mapping.is_code() && !self.files.contains(&mapping.path) {
                 self.files.push(mapping.path);
+            }
+        }
+    }
+
+    /// Notes what a thread is called.
+    pub fn name(&mut self, tid: Tid, name: String) {
+        if self.names.len() < MOST_NAMES || self.names.contains_key(&tid) {
+            self.names.insert(tid, name);
+        }
+    }
+
+    /// Notes what its threads are called that live now.
+    pub fn note_names(&mut self) {
+        for tid in process::threads(self.pid).unwrap_or_default() {
+            if let Ok(name) = process::comm(tid) {
+                self.name(tid, name);
             }
         }
     }
@@ -114,6 +139,8 @@ impl ProcessFacts {
             faults: None,
             max_rss: None,
             faults_before: (0, 0),
+            pid_inside: process::pid_inside(pid),
+            names: BTreeMap::new(),
             cpu_before: Nanos(0),
             ..self.clone()
         }

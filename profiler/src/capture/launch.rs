@@ -175,6 +175,10 @@ pub fn program(command: &[OsString]) -> Result<PathBuf> {
     match command.first() {
         None => Err(Error::new(Kind::Usage, "no program to run was given")),
         Some(name) if name.is_empty() => Err(Error::new(Kind::Usage, "the name of the program to run is empty")),
+        Some(name) if name.as_bytes().starts_with(b"-") => {
+            let told = format!("there is no option {0} (a program of this name is ./{0})", name.display());
+            Err(Error::new(Kind::Usage, format!("{told}: see --help")))
+        }
         Some(name) => find(name),
     }
 }
@@ -235,6 +239,7 @@ mod tests {
         assert_eq!(error.kind, Kind::Target);
         assert!(error.message.contains("no-such-program-here"));
         assert_eq!(hold(&["".into()]).err().unwrap().kind, Kind::Usage);
+        assert_eq!(hold(&["--no-such-option".into()]).err().unwrap().kind, Kind::Usage);
         assert_eq!(hold(&["/etc/passwd".into()]).err().unwrap().kind, Kind::Target);
     }
 

@@ -10,6 +10,7 @@
 //! - [`permission`]: what this machine allows; [`features`]: what its kernel can do; [`object`], [`fields`], [`copies`]: the kernel half, fitted to it;
 //! - [`launch`]: a program that starts when everything is ready; [`attach`], [`detach`]: the probes;
 //! - [`decode`], [`tasks`], [`stacks`]: records into events, threads into address spaces, origins of calls into places in a tree; [`code`]: what lies there; [`facts`], [`notes`]: what is told beside the events;
+//! - [`members`]: several processes and control groups; `windows`: calls of the malloc family for a while, again and again;
 //! - [`size`]: how large the ring is; [`losses`]: when something did not fit; [`costs`]: what the probes cost;
 //! - `answer`: processes that wait for their probes; [`stops`]: who stands still; [`guard`]: lets them go on should the recorder die; [`parents`]: those who saw them wait.
 //!
@@ -63,6 +64,7 @@ pub mod guard;
 mod interrupts;
 pub mod launch;
 pub mod losses;
+pub mod members;
 pub mod notes;
 pub mod object;
 pub mod parents;
@@ -73,7 +75,8 @@ pub mod size;
 pub mod stacks;
 pub mod stops;
 pub mod tasks;
+mod windows;
 
 pub use object::Totals;
-pub use recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
+pub use recording::{Events, Limit, Limits, Options, Progress, Recorded, Sink, StoppedBy, Subject, Windows};
 pub use session::{check, record};

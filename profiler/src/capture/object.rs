@@ -30,8 +30,10 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// A new resident-set record for each change of so many bytes.
     pub rss_step_bytes: u64,
-    /// Whether children, new programs and new libraries stop until their probes are attached.
-    pub stop: bool,
+    /// For what processes stop themselves, the bits of [`wire::Stop`].
+    pub stops: u32,
+    /// Id of the control group of which processes are recorded from their next program on; 0: none.
+    pub cgroup: u64,
     /// Whether processes wait and stop rather than that a record is lost.
     pub lossless: bool,
     /// Most frames of the stacks that are recorded; 0: immediate callers only.
@@ -47,6 +49,7 @@ pub struct Object {
     /// Who has stopped for the recorder.
     pub stops: Stops,
     targets: Array<MapData, u32>,
+    window: Array<MapData, u32>,
     seeds: HashMap<MapData, u32, Resident>,
     counts: PerCpuArray<MapData, Counts>,
 }
@@ -102,7 +105,6 @@ impl Object {
         let pid_max = pid_max();
         let slots = pid_max.min(MOST_SLOTS);
         let offsets = super::fields::offsets();
-        let stop = u32::from(settings.stop);
         let ring = u64::from(settings.ring_bytes);
         let (wait_above, stop_above, rounds) = if settings.lossless { (ring / 4 * 3, ring / 8 * 7, SPIN_ROUNDS) } else { (0, 0, 0) };
         let mut loader = EbpfLoader::new();
@@ -110,7 +112,8 @@ impl Object {
             .btf(None)
             .override_global(wire::MACHINE, &MACHINE, true)
             .override_global(wire::RSS_STEP, &settings.rss_step_bytes, true)
-            .override_global(wire::STOP, &stop, true)
+            .override_global(wire::STOP, &settings.stops, true)
+            .override_global(wire::CGROUP, &settings.cgroup, true)
             .override_global(wire::WAIT_ABOVE, &wait_above, true)
             .override_global(wire::STOP_ABOVE, &stop_above, true)
             .override_global(wire::SPIN_ROUNDS, &rounds, true)
@@ -130,6 +133,7 @@ impl Object {
         Ok(Object {
             ring: RingBuf::try_from(take(&mut ebpf, wire::EVENTS)?).context(Kind::Unsupported, wire::EVENTS)?,
             targets: Array::try_from(take(&mut ebpf, wire::TARGETS)?).context(Kind::Unsupported, wire::TARGETS)?,
+            window: Array::try_from(take(&mut ebpf, wire::WINDOW)?).context(Kind::Unsupported, wire::WINDOW)?,
             stops: Stops::new(take(&mut ebpf, wire::STOPS)?)?,
             seeds: HashMap::try_from(take(&mut ebpf, wire::SEEDS)?).context(Kind::Unsupported, wire::SEEDS)?,
             counts: PerCpuArray::try_from(take(&mut ebpf, wire::COUNTS)?).context(Kind::Unsupported, wire::COUNTS)?,
@@ -143,6 +147,14 @@ impl Object {
     /// `Failed` when the process id is beyond the kernel's limit at load time.
     pub fn set_target(&mut self, pid: u32, state: u32) -> Result<()> {
         self.targets.set(pid, state, 0).context(Kind::Failed, format!("cannot select process {pid}"))
+    }
+
+    /// Opens the window of this number, in which calls of the malloc family are recorded where they are probed; 0 closes it.
+    ///
+    /// # Errors
+    /// `Failed` when the kernel refuses, which it has no reason to.
+    pub fn set_window(&mut self, number: u32) -> Result<()> {
+        self.window.set(0, number, 0).context(Kind::Failed, "cannot open or close a window")
     }
 
     /// Tells the kernel half what a process holds that was running before it is selected, since it sees changes only.

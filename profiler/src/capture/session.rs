@@ -1,6 +1,6 @@
 //! One recording from beginning to end: launch or attach, drain, answer stopped processes, finish.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use profiler_ebpf::{self as wire, target as state};
@@ -16,18 +16,20 @@ use super::guard::Guard;
 use super::interrupts::Interrupts;
 use super::launch::{self, Ended, Held, Started};
 use super::losses::Losses;
+use super::members::{self, Cgroup};
 use super::notes::Notes;
 use super::object::{Object, Settings, Totals};
 use super::parents::Parents;
 use super::permission;
-use super::recording::{Options, Progress, Recorded, Sink, StoppedBy, Subject};
+use super::recording::{Events, Limits, Options, Progress, Recorded, Sink, StoppedBy, Subject};
 use super::stops;
+use super::windows::Schedule;
 use crate::error::{Context, Error, Kind, Result};
+use crate::event::Event;
 use crate::event::origin::Origins;
-use crate::event::{Event, What};
 use crate::target::emulate::Kernel;
 use crate::target::index::Index;
-use crate::target::{process, resident};
+use crate::target::process;
 use crate::units::Nanos;
 
 /// Whether recording this can begin: what can be refused is refused before anything is written or started.
@@ -38,14 +40,16 @@ pub fn check(subject: &Subject) -> Result<()> {
     permission::check()?;
     match subject {
         Subject::Launch(command) => launch::program(command).map(drop),
-        Subject::Attach(pid) if *pid == std::process::id() => Err(Error::new(Kind::Target, "heapcast cannot record itself")),
-        Subject::Attach(pid) if !process::is_alive(*pid) => Err(gone(*pid)),
-        Subject::Attach(_) => Ok(()),
+        Subject::Attach(pids) => pids.iter().try_for_each(|&pid| match pid {
+            own if own == std::process::id() => Err(Error::new(Kind::Target, "heapcast cannot record itself")),
+            pid if process::is_alive(pid) => Ok(()),
+            pid => Err(members::gone(pid)),
+        }),
+        Subject::Cgroup(path) => match Cgroup::open(path)?.members().is_empty() {
+            true => Err(Error::new(Kind::Target, format!("no process is in the control group {}: start one first", path.display()))),
+            false => Ok(()),
+        },
     }
-}
-
-fn gone(pid: u32) -> Error {
-    Error::new(Kind::Target, format!("there is no process {pid}: check the number with `ps`"))
 }
 
 /// Records until the subject ends, the time is over, or Ctrl-C.
@@ -57,7 +61,7 @@ pub fn record(options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(P
     // The child is forked while this process is still small: the kernel counts a launcher's resident memory into `ru_maxrss`.
     let held = match &options.subject {
         Subject::Launch(command) => Some(launch::hold(command)?),
-        Subject::Attach(_) => None,
+        Subject::Attach(_) | Subject::Cgroup(_) => None,
     };
     // After the fork: the program keeps the limit that it was given.
     attach::allow_many_probes();
@@ -67,7 +71,7 @@ pub fn record(options: &Options, sink: &mut dyn Sink, progress: &mut dyn FnMut(P
         let interrupts = Interrupts::new()?;
         let mut session = Session::prepare(options)?;
         let outcome = match session.begin(&options.subject, held) {
-            Ok(()) => session.run(options, interrupts, sink, progress).await,
+            Ok(()) => session.run(interrupts, sink, progress).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -101,7 +105,13 @@ pub(super) struct Session {
     pub(super) stops: (u64, Nanos),
     losses: Losses,
     started: Option<Started>,
-    attached: Option<u32>,
+    /// Processes that ran already.
+    pub(super) attached: BTreeSet<u32>,
+    pub(super) group: Option<Cgroup>,
+    pub(super) schedule: Schedule,
+    limits: Limits,
+    /// Events handed over.
+    events: u64,
     pub(super) follow: bool,
     pub(super) processes: Vec<ProcessFacts>,
     pub(super) batch: Vec<Event>,
@@ -111,17 +121,21 @@ pub(super) struct Session {
 
 impl Session {
     fn prepare(options: &Options) -> Result<Session> {
+        let group = if let Subject::Cgroup(path) = &options.subject { Some(Cgroup::open(path)?) } else { None };
         let settings = Settings {
             ring_bytes: options.ring.0.clamp(1 << 16, 1 << 31).next_power_of_two() as u32,
             rss_step_bytes: options.rss_step.0,
-            stop: options.stops(),
+            stops: options.stops(),
+            cgroup: group.as_ref().map_or(0, |group| group.id),
             lossless: options.lossless,
             frames: if options.stacks { wire::MAX_FRAMES as u32 } else { 0 },
         };
         let mut object = Object::load(&settings)?;
-        let guard = (options.stops() || options.lossless).then(|| Guard::start(&object.stops)).flatten();
-        let heap = HeapProbes::new(&mut object.ebpf)?;
-        let missing = attach::tracepoints(&mut object.ebpf)?;
+        let guard = (options.stops() != 0 || options.lossless).then(|| Guard::start(&object.stops)).flatten();
+        let mut heap = HeapProbes::new(&mut object.ebpf)?;
+        heap.active = options.events == Events::All;
+        let schedule = Schedule::new(options.windows);
+        let missing = attach::tracepoints(&mut object.ebpf, options.stops())?;
         let mut notes = Notes::default();
         missing.iter().for_each(|name| notes.push(format!("This kernel has no tracepoint {name}: what it tells was not recorded.")));
         if !features::counts_exactly() {
@@ -139,7 +153,11 @@ impl Session {
             stops: Default::default(),
             losses: Losses::default(),
             started: None,
-            attached: None,
+            attached: BTreeSet::new(),
+            group,
+            schedule,
+            limits: options.limits,
+            events: 0,
             follow: options.follow,
             processes: Vec::new(),
             batch: Vec::with_capacity(BATCH),
@@ -149,8 +167,16 @@ impl Session {
     }
 
     fn begin(&mut self, subject: &Subject, held: Option<Held>) -> Result<()> {
-        if let Subject::Attach(pid) = subject {
-            return self.attach_to(*pid);
+        match subject {
+            Subject::Attach(pids) => {
+                pids.iter().try_for_each(|pid| if self.attached.contains(pid) { Ok(()) } else { self.attach_to(*pid) })?
+            }
+            Subject::Cgroup(_) => self.admit(),
+            Subject::Launch(_) => {}
+        }
+        // Not before all probes are in place: the calls of all processes are recorded from one instant on.
+        if self.heap.active {
+            self.object.set_window(self.schedule.number())?;
         }
         if let Some(held) = held {
             self.decoder.tasks.launcher(held.pid);
@@ -160,33 +186,7 @@ impl Session {
         Ok(())
     }
 
-    fn attach_to(&mut self, pid: u32) -> Result<()> {
-        if let Ok(What::Rss { anon, file, shmem }) = resident::rss(pid) {
-            self.object.seed(pid, anon, file, shmem)?;
-        }
-        // Selected first: a thread that starts from now on is seen, one that exists is listed.
-        self.target(pid, state::RECORDED)?;
-        let threads = process::threads(pid).map_err(|_| gone(pid))?;
-        let image = self.decoder.tasks.attach(pid, &threads);
-        self.attached = Some(pid);
-        self.sync_processes();
-        let now = self.now();
-        self.batch.push(Event { time: now, process: image, tid: pid, in_heap: false, what: What::Start });
-        self.snapshot(image, pid, now);
-        self.probe(image)?;
-        if self.processes[image as usize].exe.is_empty() {
-            self.notes.push(format!("Process {pid} has no readable executable: it may be a kernel thread."));
-        }
-        Ok(())
-    }
-
-    async fn run(
-        &mut self,
-        options: &Options,
-        mut interrupts: Interrupts,
-        sink: &mut dyn Sink,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<StoppedBy> {
+    async fn run(&mut self, mut interrupts: Interrupts, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress)) -> Result<StoppedBy> {
         let begun = Instant::now();
         let mut looked = begun;
         loop {
@@ -198,6 +198,12 @@ impl Session {
             if look {
                 looked = Instant::now();
                 self.report(begun, sink, progress);
+                self.admit();
+            }
+            if let Some(open) = self.schedule.due(begun.elapsed(), self.heap.is_ready())
+                && let Some(error) = self.turn(open, sink)?
+            {
+                return Ok(StoppedBy::Sink(error));
             }
             if !busy && self.is_over(look) {
                 return Ok(StoppedBy::End);
@@ -205,8 +211,8 @@ impl Session {
             if !busy && look {
                 self.continue_parents();
             }
-            if options.duration.is_some_and(|duration| begun.elapsed() >= duration) {
-                return Ok(StoppedBy::Duration);
+            if let Some(limit) = self.limits.reached(begun.elapsed(), self.events + self.batch.len() as u64, sink.bytes()) {
+                return Ok(StoppedBy::Limit(limit));
             }
             if interrupts.arrived(if busy { Duration::ZERO } else { POLL }).await {
                 return Ok(StoppedBy::Interrupt);
@@ -232,6 +238,7 @@ impl Session {
             return Ok(());
         }
         self.sync_processes();
+        self.sync_names();
         if std::mem::take(&mut self.changed) {
             sink.processes(&self.processes);
         }
@@ -243,6 +250,7 @@ impl Session {
         if self.batch.is_empty() {
             return Ok(());
         }
+        self.events += self.batch.len() as u64;
         sink.events(std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH)))
     }
 
@@ -258,13 +266,14 @@ impl Session {
     fn is_over(&self, look: bool) -> bool {
         // The last record comes a moment before the kernel has the program's status and totals.
         let reapable = self.started.as_ref().is_none_or(Started::has_ended);
-        (reapable && !self.decoder.tasks.any_alive()) || (look && self.all_gone())
+        let all_ended = (reapable && !self.decoder.tasks.any_alive()) || (look && self.all_gone());
+        all_ended && self.group_is_empty()
     }
 
     fn all_gone(&self) -> bool {
-        let first = self.started.as_ref().map(|started| started.pid).or(self.attached);
+        let first = self.started.as_ref().map(|started| started.pid).into_iter().chain(self.attached.iter().copied());
         let images = self.decoder.tasks.images().iter().map(|image| image.pid);
-        !first.into_iter().chain(images.filter(|pid| self.decoder.tasks.leader(*pid).is_some())).any(process::is_alive)
+        !first.chain(images.filter(|pid| self.decoder.tasks.leader(*pid).is_some())).any(process::is_alive)
     }
 
     fn continue_parents(&mut self) {
@@ -288,6 +297,7 @@ impl Session {
         }
         self.losses.look(self.now(), &totals);
         let ending = self.launched_ending()?;
+        self.note_names();
         let probed = self.measure_probes();
         for facts in self.processes.iter_mut().filter(|facts| facts.ended.is_none()) {
             facts.faults = process::minflt_majflt(facts.pid).ok().map(|totals| facts.faults_up_to(totals));
@@ -347,7 +357,7 @@ impl Session {
         }
     }
 
-    fn take_all(&mut self, sink: &mut dyn Sink, failure: &mut Option<Error>) {
+    pub(super) fn take_all(&mut self, sink: &mut dyn Sink, failure: &mut Option<Error>) {
         let mut more = true;
         while more {
             more = self.drain();

@@ -19,7 +19,11 @@ pub fn ring(subject: &Subject) -> Bytes {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let busy = match subject {
         Subject::Launch(_) => processors,
-        Subject::Attach(pid) => process::threads(*pid).map_or(1, |threads| threads.len()).min(processors),
+        Subject::Attach(pids) => {
+            pids.iter().map(|pid| process::threads(*pid).map_or(1, |threads| threads.len())).sum::<usize>().clamp(1, processors.max(1))
+        }
+        // Who comes into a group is not known before.
+        Subject::Cgroup(_) => processors,
     };
     sized(busy as u64, available())
 }
@@ -61,7 +65,7 @@ mod tests {
 
     #[test]
     fn here_and_now() {
-        let sizes = [Subject::Launch(Vec::new()), Subject::Attach(std::process::id())].map(|subject| ring(&subject).0);
+        let sizes = [Subject::Launch(Vec::new()), Subject::Attach(vec![std::process::id()])].map(|subject| ring(&subject).0);
         assert!(sizes.iter().all(|size| size.is_power_of_two() && (MIB..=128 * MIB).contains(size)), "{sizes:?}");
     }
 }

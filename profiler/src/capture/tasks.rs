@@ -15,6 +15,8 @@ pub struct Image {
     pub parent: Option<ProcessId>,
     /// Whether it began as a copy of its parent (else by `execve` or attach).
     pub forked: bool,
+    /// Whether it ran before it was recorded.
+    pub attached: bool,
     /// Whether a thread other than the first replaced the program: the kernel then drops the probes of the first.
     pub by_other_thread: bool,
 }
@@ -57,6 +59,7 @@ impl Tasks {
     /// A process that is being attached to, with the threads it has.
     pub fn attach(&mut self, pid: u32, threads: &[Tid]) -> ProcessId {
         let id = self.new_image(pid, None, false);
+        self.images[id as usize].attached = true;
         for &tid in threads {
             self.add_thread(tid, id);
         }
@@ -139,7 +142,7 @@ impl Tasks {
 
     fn new_image(&mut self, pid: u32, parent: Option<ProcessId>, forked: bool) -> ProcessId {
         let id = self.images.len() as ProcessId;
-        self.images.push(Image { id, pid, parent, forked, by_other_thread: false });
+        self.images.push(Image { id, pid, parent, forked, attached: false, by_other_thread: false });
         self.leaders.insert(pid, id);
         id
     }
@@ -167,7 +170,7 @@ mod tests {
         tasks.add_thread(11, 0);
         assert_eq!(tasks.owner(11), Some(Owner::Image(0)));
         assert_eq!(tasks.exec(11, 11), (1, Ended::Thread(0)));
-        assert_eq!(tasks.images()[1], Image { id: 1, pid: 11, parent: Some(0), forked: false, by_other_thread: false });
+        assert_eq!(tasks.images()[1], Image { id: 1, pid: 11, parent: Some(0), forked: false, attached: false, by_other_thread: false });
         assert_eq!((tasks.exit(11), tasks.exit(10)), (Ended::Image(1), Ended::Image(0)));
     }
 

@@ -8,7 +8,7 @@ use super::progress::Talk;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, ProcessId, What};
 use crate::trace::{Manifest, Reader, kind_name};
-use crate::units::Bytes;
+use crate::units::{Bytes, Nanos};
 use crate::workload::{Gaps, ProbeCost};
 
 /// Counts of one process image.
@@ -20,6 +20,46 @@ pub(super) struct Count {
     pub(super) heap_calls: u64,
     /// The kernel's highest resident set.
     pub(super) peak_rss: Option<Bytes>,
+    /// When calls of the malloc family were recorded.
+    pub(super) windows: Windows,
+}
+
+/// The windows of a process in which calls were recorded; one without a beginning or an end of its own begins or ends with the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Windows {
+    /// How many.
+    pub(super) count: u64,
+    closed: Nanos,
+    open_since: Option<Nanos>,
+    first: Option<Nanos>,
+    last: Nanos,
+}
+
+impl Windows {
+    fn add(&mut self, event: &Event) {
+        self.last = event.time;
+        if self.first.is_none() {
+            (self.first, self.open_since, self.count) = (Some(event.time), Some(event.time), 1);
+        }
+        match (event.what, self.open_since) {
+            (What::WindowBegin, None) => {
+                self.open_since = Some(event.time);
+                self.count += 1;
+            }
+            (What::WindowEnd, Some(since)) => {
+                self.closed += event.time.saturating_sub(since);
+                self.open_since = None;
+                // It came in a gap.
+                self.count -= u64::from(event.time == since);
+            }
+            _ => {}
+        }
+    }
+
+    /// Their length together.
+    pub(super) fn length(&self) -> Nanos {
+        self.closed + self.open_since.map_or(Nanos(0), |since| self.last.saturating_sub(since))
+    }
 }
 
 /// What a trace holds.
@@ -115,9 +155,30 @@ impl Census {
 impl Count {
     fn add(&mut self, event: &Event) {
         *self.kinds.entry(kind_name(event)).or_default() += 1;
+        self.windows.add(event);
         self.heap_calls += u64::from(matches!(event.what, What::Alloc { .. } | What::Free { .. }));
         if let What::Rss { anon, file, shmem } = event.what {
             self.peak_rss = self.peak_rss.max(Some((anon + file + shmem).bytes()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_counted_and_added_up() {
+        let windows = |events: &[(u64, What)]| {
+            let mut windows = Windows::default();
+            let event = |&(time, what): &(u64, What)| Event { time: Nanos(time), process: 0, tid: 1, in_heap: false, what };
+            events.iter().map(event).for_each(|event| windows.add(&event));
+            (windows.count, windows.length())
+        };
+        use What::{End, Start, WindowBegin, WindowEnd};
+        assert_eq!(windows(&[(5, Start), (25, End)]), (1, Nanos(20)));
+        assert_eq!(windows(&[(5, Start), (15, WindowEnd), (50, WindowBegin), (60, WindowEnd), (99, End)]), (2, Nanos(20)));
+        assert_eq!(windows(&[(5, Start), (5, WindowEnd), (50, WindowBegin), (70, End)]), (1, Nanos(20)));
+        assert_eq!(windows(&[(5, Start), (5, WindowEnd), (50, End)]), (0, Nanos(0)));
     }
 }

@@ -9,7 +9,11 @@ use super::{claims, output, replay, study};
 use crate::error::Result;
 use crate::event::ProcessId;
 use crate::replay::policy::Policy;
+use crate::trace::manifest::Calls;
 use crate::units::{Bytes, Nanos};
+
+/// Most threads that are listed.
+const MOST_THREADS: usize = 20;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -56,6 +60,14 @@ fn describe(out: &mut String, census: &Census, selected: ProcessId, study: &repo
     let per_event = census.bytes.0 as f64 / census.events.max(1) as f64;
     writeln!(out, "events    {} in {} ({per_event:.1} bytes each)", census.events, census.bytes)?;
     writeln!(out, "ended     {}", if manifest.complete { "in order" } else { "NOT in order: the manifest was not completed" })?;
+    match manifest.calls {
+        Calls::All => {}
+        Calls::None => writeln!(out, "calls     of malloc were not recorded (--events vm)")?,
+        Calls::Windows => {
+            let windows = census.counts.get(&selected).map(|count| count.windows).unwrap_or_default();
+            writeln!(out, "calls     of malloc were recorded in {} windows, {} in all", windows.count, windows.length())?;
+        }
+    }
     if let Some(damage) = &census.damage {
         writeln!(out, "damage    {damage}")?;
     }
@@ -69,11 +81,12 @@ fn describe(out: &mut String, census: &Census, selected: ProcessId, study: &repo
         let mark = if *id == selected { "→" } else { " " };
         let process = manifest.processes.get(*id as usize);
         let pid = process.map_or(0, |process| process.pid);
+        let inside = process.and_then(|process| process.pid_inside).map_or_else(String::new, |inside| format!(" ({inside} inside)"));
         let ending = process.and_then(|process| process.ending.as_deref()).unwrap_or("");
         let peak = count.peak_rss.map_or_else(|| "unknown".to_owned(), |peak| peak.to_string());
         writeln!(
             out,
-            "{mark} {id:>3}  pid {pid:<8} {:>10} heap calls  peak RSS {peak:>9}  {} {ending}",
+            "{mark} {id:>3}  pid {pid:<8}{inside} {:>10} heap calls  peak RSS {peak:>9}  {} {ending}",
             count.heap_calls,
             census.name(*id)
         )?;
@@ -86,8 +99,9 @@ fn describe(out: &mut String, census: &Census, selected: ProcessId, study: &repo
         writeln!(out, "  {} {}  {}", allocator.name, allocator.version.as_deref().unwrap_or("(version unknown)"), allocator.path)?;
     }
     if study.recording.allocators.is_empty() {
-        writeln!(out, "  none found: calls of the malloc family were not recorded")?;
+        writeln!(out, "  none found{}", if manifest.calls == Calls::None { "" } else { ": calls of the malloc family were not recorded" })?;
     }
+    section_of_threads(out, study)?;
     writeln!(out, "\n{:>24} {:>12} {:>12} {:>14}", "requested size", "calls", "bytes", "live at peak")?;
     for row in &study.sizes {
         let range = format!("{} – {}", Bytes(row.from_bytes), Bytes(row.to_bytes));
@@ -102,6 +116,14 @@ fn describe(out: &mut String, census: &Census, selected: ProcessId, study: &repo
         writeln!(out, "\n{note}")?;
     }
     Ok(())
+}
+
+/// The threads that have a name of their own, the busiest first.
+fn section_of_threads(out: &mut String, study: &reports::study::Study) -> std::fmt::Result {
+    let mut named: Vec<_> = study.threads.iter().filter(|thread| !thread.name.is_empty()).collect();
+    named.sort_by_key(|thread| std::cmp::Reverse(thread.allocations));
+    let row = |thread: &&reports::study::ThreadRow| (format!("{} ({})", thread.tid, thread.name.escape_debug()), thread.allocations);
+    section(out, "requests by thread", named.iter().take(MOST_THREADS).map(row))
 }
 
 fn section(out: &mut String, title: &str, rows: impl Iterator<Item = (String, u64)>) -> std::fmt::Result {

@@ -7,30 +7,47 @@ use super::record::unix_seconds;
 use crate::capture::decode::Reject;
 use crate::capture::facts::ProcessFacts;
 use crate::capture::losses::Loss;
-use crate::capture::{Options, Recorded, Subject};
+use crate::capture::{Events, Options, Recorded, Subject};
 use crate::target::allocator::Allocator;
-use crate::trace::manifest::{AllocatorFound, Counts, Host, KindCounts, LostMeanwhile, Manifest, Mode, Process, UnitCosts};
+use crate::trace::manifest::{AllocatorFound, Calls, Counts, Host, KindCounts, LostMeanwhile, Manifest, Mode, Process, UnitCosts};
 use crate::workload::ProbeCost;
+
+/// Which calls of the malloc family these options record.
+pub(super) fn calls(options: &Options) -> Calls {
+    match (options.events, options.windows) {
+        (Events::Vm, _) => Calls::None,
+        (Events::All, Some(_)) => Calls::Windows,
+        (Events::All, None) => Calls::All,
+    }
+}
 
 /// What can be said before the recording begins.
 pub(super) fn begin(options: &Options) -> Manifest {
     let (mode, command) = match &options.subject {
         Subject::Launch(command) => (Mode::Launched, command.iter().map(|part| part.to_string_lossy().into_owned()).collect()),
-        Subject::Attach(pid) => (Mode::Attached, vec![format!("pid {pid}")]),
+        Subject::Attach(pids) => (Mode::Attached, pids.iter().map(|pid| format!("pid {pid}")).collect()),
+        Subject::Cgroup(path) => (Mode::Attached, vec![format!("control group {}", path.display())]),
     };
+
     let mut settings = BTreeMap::from([
         ("ring_bytes".to_owned(), options.ring.0.to_string()),
         ("rss_step_bytes".to_owned(), options.rss_step.0.to_string()),
         ("follow".to_owned(), options.follow.to_string()),
         ("lossless".to_owned(), options.lossless.to_string()),
     ]);
-    if let Some(duration) = options.duration {
-        settings.insert("duration_ns".to_owned(), duration.as_nanos().to_string());
-    }
+    let limits = [
+        ("duration_ns", options.limits.time.map(|time| time.as_nanos())),
+        ("stop_after_events", options.limits.events.map(u128::from)),
+        ("stop_after_bytes", options.limits.bytes.map(|bytes| bytes.0.into())),
+        ("window_ns", options.windows.map(|windows| windows.length.as_nanos())),
+        ("every_ns", options.windows.map(|windows| windows.every.as_nanos())),
+    ];
+    settings.extend(limits.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string()))));
     Manifest {
         heapcast: env!("CARGO_PKG_VERSION").to_owned(),
         created: unix_seconds(),
         mode,
+        calls: calls(options),
         command,
         options: settings,
         host: host(),
@@ -42,7 +59,7 @@ pub(super) fn begin(options: &Options) -> Manifest {
 pub(super) fn complete(manifest: &mut Manifest, recorded: &Recorded, heap: ProbeCost) {
     manifest.losses = losses(&recorded.losses);
     manifest.overhead = Some(overhead::estimate(recorded, manifest.host.unit_costs, heap));
-    manifest.processes = recorded.processes.iter().map(process).collect();
+    manifest.processes = recorded.processes.iter().map(|facts| process(facts, manifest.calls)).collect();
     manifest.counts = counts(recorded);
     manifest.notes.extend(recorded.notes.iter().cloned());
     manifest.complete = true;
@@ -71,19 +88,21 @@ fn counts(recorded: &Recorded) -> Counts {
 }
 
 /// One process image.
-pub(super) fn process(facts: &ProcessFacts) -> Process {
+pub(super) fn process(facts: &ProcessFacts, calls: Calls) -> Process {
     Process {
         id: facts.id,
         pid: facts.pid,
+        pid_inside: facts.pid_inside,
         parent: facts.parent,
         exe: facts.exe.clone(),
         comm: facts.comm.clone(),
         cmdline: facts.cmdline.clone(),
+        threads: facts.names.clone(),
         started_ns: facts.started.0,
         ended_ns: facts.ended.map(|time| time.0),
         ending: facts.ending.clone(),
         files: facts.files.clone(),
-        allocators: facts.allocators.iter().map(|found| allocator(found)).collect(),
+        allocators: facts.allocators.iter().map(|found| allocator(found, calls)).collect(),
         minor_faults: facts.faults.map(|(minor, _)| minor),
         max_rss: facts.max_rss.map(|peak| peak.0),
         major_faults: facts.faults.map(|(_, major)| major),
@@ -95,15 +114,17 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn allocator(found: &Allocator) -> AllocatorFound {
+fn allocator(found: &Allocator, calls: Calls) -> AllocatorFound {
+    let (name, version) = (found.name.clone(), found.version.clone());
+    let named = AllocatorFound { name, version, path: found.path.clone(), build_id: found.build_id.clone(), ..Default::default() };
+    if calls == Calls::None {
+        return named;
+    }
     AllocatorFound {
-        name: found.name.clone(),
-        version: found.version.clone(),
-        path: found.path.clone(),
-        build_id: found.build_id.clone(),
         probes: found.probes.len() as u32,
         stepped: found.probes.iter().filter(|probe| probe.point.stepped).map(|probe| probe.symbol.clone()).collect(),
         skipped: found.skipped.iter().map(|(symbol, reason)| format!("{symbol}: {reason}")).collect(),
+        ..named
     }
 }
 

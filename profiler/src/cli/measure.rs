@@ -10,6 +10,7 @@ use crate::event::ProcessId;
 use crate::measure::{Bench, Choice, Pace};
 use crate::replay::{Outcome, Policy};
 use crate::trace::Reader;
+use crate::trace::manifest::Calls;
 use crate::vm::thp;
 use crate::workload::Lifter;
 
@@ -51,6 +52,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     Reader::open(&args.trace)?;
     output::prepare(&folder, args.force)?;
     let census = Census::take(&args.trace, talk)?;
+    if census.manifest.calls != Calls::All {
+        let next = "record with all of them to do the same again through a library";
+        return Err(Error::new(Kind::Usage, format!("{} does not hold all calls of malloc: {next}", args.trace.display())));
+    }
     let selected = census.select(args.process.as_deref())?;
     let machine = replay::machine(&census);
     let models: Vec<Policy> = choices.iter().filter_map(|choice| Policy::parse(&choice.spec).ok()).collect();

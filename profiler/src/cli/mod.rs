@@ -9,6 +9,7 @@ mod doctor;
 mod export;
 mod found;
 mod inspect;
+mod limits;
 mod losses;
 mod manifest;
 mod measure;

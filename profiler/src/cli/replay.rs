@@ -21,7 +21,7 @@ use crate::replay::policy::Policy;
 use crate::replay::ran::{LineUp, Ran};
 use crate::replay::recorded::{Facts, Recording};
 use crate::trace::Reader;
-use crate::trace::manifest::Process;
+use crate::trace::manifest::{Calls, Process};
 use crate::units::Nanos;
 use crate::vm::thp::{self, Khugepaged};
 use crate::workload::Op;
@@ -62,39 +62,82 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let policies = policies(&args.choice)?;
+    let asked = asked(&args.choice)?;
     let folder = args.output.clone().unwrap_or_else(|| args.trace.with_extension("report"));
     // The trace first: a wrong name must not leave an empty folder behind.
     Reader::open(&args.trace)?;
     output::prepare(&folder, args.choice.force)?;
-    replay(&args.trace, &folder, &policies, &args.choice)
+    replay(&args.trace, &folder, &asked, &args.choice)
 }
 
-/// The policies that were asked for, or every model. `recorded` is always part of a report and not in the list.
+/// The policies of a study. `recorded` is always part of a report and not among them.
+pub(super) struct Asked {
+    policies: Vec<Policy>,
+    /// They were named; else they are every model.
+    named: bool,
+}
+
+impl Asked {
+    /// Those that can be replayed where these calls were recorded, and what is to be said of the others.
+    ///
+    /// # Errors
+    /// `Usage` for one that was named and needs calls that were not recorded.
+    pub(super) fn fitting(&self, calls: Calls) -> Result<(Vec<Policy>, Option<String>)> {
+        let (why, next) = match calls {
+            Calls::All => return Ok((self.policies.clone(), None)),
+            Calls::Windows => {
+                let why =
+                    "calls of malloc are recorded in windows only (--for, --every), and what becomes of blocks in between is not known";
+                (why, "record without --for")
+            }
+            Calls::None => ("calls of malloc are not recorded (--events vm)", "record with --events all"),
+        };
+        let (recorded, models): (Vec<Policy>, Vec<Policy>) = self.policies.iter().cloned().partition(Policy::is_recorded);
+        match models.first().filter(|_| self.named) {
+            Some(model) => {
+                let message = format!("{model} needs every call of malloc: {why}; {next}, or ask for recorded or recorded+thp=always");
+                Err(Error::new(Kind::Usage, message))
+            }
+            None => Ok((recorded, Some(format!("No model of an allocator was replayed: {why}.")))),
+        }
+    }
+}
+
+impl Asked {
+    /// Without the recorded placements under other huge pages.
+    #[must_use]
+    pub(super) fn only_models(mut self) -> Asked {
+        self.policies.retain(|policy| !policy.is_recorded());
+        self
+    }
+}
+
+/// The policies that were asked for.
 ///
 /// # Errors
 /// `Usage` for a SPEC that is not understood.
-pub(super) fn policies(choice: &Choice) -> Result<Vec<Policy>> {
+pub(super) fn asked(choice: &Choice) -> Result<Asked> {
     parsed(&choice.policies)
 }
 
 /// The same for SPECs from another place.
-pub(super) fn parsed(specs: &[String]) -> Result<Vec<Policy>> {
+pub(super) fn parsed(specs: &[String]) -> Result<Asked> {
+    let named = !specs.is_empty();
     let specs: Vec<&str> = match specs {
         [] => REGISTRY.iter().map(|spec| spec.id).collect(),
         given => given.iter().map(String::as_str).collect(),
     };
     let parsed = specs.into_iter().map(Policy::parse).collect::<Result<Vec<_>>>()?;
-    Ok(parsed.into_iter().filter(|policy| !policy.is_what_happened()).collect())
+    Ok(Asked { policies: parsed.into_iter().filter(|policy| !policy.is_what_happened()).collect(), named })
 }
 
 /// Replays the trace, writes the report into `folder` and prints the result.
 ///
 /// # Errors
 /// `Trace`, `Output`, `Usage` for a process that is not in the trace.
-pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &Choice) -> Result<()> {
+pub(super) fn replay(trace: &Path, folder: &Path, asked: &Asked, choice: &Choice) -> Result<()> {
     let talk = Talk::new(choice.quiet);
-    let study = study(trace, policies, choice.process.as_deref(), talk)?;
+    let study = study(trace, asked, choice.process.as_deref(), talk)?;
     publish(&study, folder, choice.json, choice.explain, talk)
 }
 
@@ -102,10 +145,12 @@ pub(super) fn replay(trace: &Path, folder: &Path, policies: &[Policy], choice: &
 ///
 /// # Errors
 /// `Trace`, `Usage` for a process that is not in the trace.
-pub(super) fn study(trace: &Path, policies: &[Policy], process: Option<&str>, talk: Talk) -> Result<Study> {
+pub(super) fn study(trace: &Path, asked: &Asked, process: Option<&str>, talk: Talk) -> Result<Study> {
     let census = Census::take(trace, talk)?;
     let selected = census.select(process)?;
-    let line_up = ran(&census, selected).line_up(policies.to_vec())?;
+    let (policies, left_out) = asked.fitting(census.manifest.calls)?;
+    let mut line_up = ran(&census, selected).line_up(policies)?;
+    line_up.remarks.extend(left_out);
     line_up.remarks.iter().for_each(|remark| talk.say(remark));
     let replayed = drive(trace, recording(&census, selected), line_up, talk)?;
     Ok(study::build(&census, selected, replayed))
@@ -155,7 +200,7 @@ pub(super) fn ran(census: &Census, selected: ProcessId) -> Ran {
     let process = census.manifest.processes.get(selected as usize).cloned().unwrap_or_default();
     let versions = process.allocators.iter().filter_map(|allocator| Some((allocator.name.clone(), allocator.version.clone()?)));
     Ran {
-        allocator: allocator(&process).map(str::to_owned),
+        allocator: allocator(&process).filter(|_| census.manifest.calls == Calls::All).map(str::to_owned),
         versions: versions.collect(),
         environment: process.environment.clone(),
         cpus: census.manifest.host.cpus,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::progress::Talk;
-use super::{output, record, replay};
+use super::{manifest, output, record, replay};
 use crate::capture::{self, Subject};
 use crate::error::Result;
 
@@ -24,15 +24,16 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     // Everything that can be refused is refused before the program runs.
-    let policies = replay::policies(&args.choice)?;
-    let subject = Subject::Launch(args.program.clone());
-    capture::check(&subject)?;
+    let asked = replay::asked(&args.choice)?;
+    let options = args.recording.options(Subject::Launch(args.program.clone()))?;
+    asked.fitting(manifest::calls(&options))?;
+    capture::check(&options.subject)?;
     output::prepare(&args.output, args.choice.force)?;
     let talk = Talk::new(args.choice.quiet);
     let trace = args.output.join("trace");
-    let (summary, detaching) = record::record(subject, &trace, &args.recording, args.choice.force, talk)?;
+    let (summary, detaching) = record::record(&options, &trace, args.choice.force, talk)?;
     talk.say(summary.trim_end());
-    let replayed = replay::replay(&trace, &args.output, &policies, &args.choice);
+    let replayed = replay::replay(&trace, &args.output, &asked, &args.choice);
     detaching.leave_behind();
     replayed
 }

@@ -24,10 +24,7 @@ enum Held {
 pub(super) fn open(path: &Path, specs: &[String], process: Option<&str>, talk: Talk) -> Result<Study> {
     match held(path)? {
         Held::Study(file) => read(&file),
-        Held::Trace => {
-            let policies = replay::parsed(specs)?.into_iter().filter(|policy| !policy.is_recorded()).collect::<Vec<_>>();
-            replay::study(path, &policies, process, talk)
-        }
+        Held::Trace => replay::study(path, &replay::parsed(specs)?.only_models(), process, talk),
     }
 }
 

@@ -19,10 +19,10 @@ use crate::replay::fidelity;
 use crate::replay::outcome::{Outcome, Readings};
 use crate::replay::placements::Placements;
 use crate::replay::recorded::Facts;
-use crate::trace::manifest::{Host, Manifest, Mode, Process};
+use crate::trace::manifest::{Calls, Host, Manifest, Mode, Process};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
-use crate::workload::{FREE_INHERITED, FREE_UNKNOWN, Touches};
+use crate::workload::{Books, FREE_INHERITED, FREE_UNKNOWN, Touches};
 
 /// The study of one process.
 pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) -> Study {
@@ -44,7 +44,7 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
     let (frames, callsites) = names.call_sites(&facts.sites);
     let mut policies = vec![policy(&measured, names), policy(&facts.recorded, names)];
     policies.extend(outcomes.iter().map(|outcome| report::PolicyResult { paste: setting.paste(outcome), ..policy(outcome, names) }));
-    Study {
+    let mut study = Study {
         version: report::STUDY_VERSION,
         heapcast: env!("CARGO_PKG_VERSION").to_owned(),
         recording: recording(census, selected, &facts, &outcomes, remarks),
@@ -56,7 +56,19 @@ pub(super) fn build(census: &Census, selected: ProcessId, replayed: Replayed) ->
         lifetimes: facts.lifetimes.iter().map(lifetime_row).collect(),
         frames,
         callsites,
-        threads: facts.threads.iter().map(surveyed::thread).collect(),
+        threads: facts.threads.iter().map(|thread| surveyed::thread(thread, &process.threads)).collect(),
+    };
+    if census.manifest.calls == Calls::None {
+        without_blocks(&mut study);
+    }
+    study
+}
+
+/// Where no call was recorded, nobody knows what was live.
+fn without_blocks(study: &mut Study) {
+    for policy in &mut study.policies {
+        policy.peak_live_bytes = None;
+        policy.timeline.iter_mut().for_each(|point| point.live_bytes = None);
     }
 }
 
@@ -183,7 +195,7 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         touches: Some(touches(facts)),
         curves_apart_bytes: facts.apart.map(|bytes| bytes.0),
         processes: census.counts.keys().map(|id| process_row(census, *id, selected)).collect(),
-        notes: notes(census, &process, facts, outcomes).into_iter().chain(remarks).collect(),
+        notes: notes(census, selected, &process, facts, outcomes).into_iter().chain(remarks).collect(),
     }
 }
 
@@ -230,7 +242,7 @@ fn lost(census: &Census) -> Vec<report::KindCount> {
 }
 
 /// What the reader must know, in full sentences, the gravest first.
-fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]) -> Vec<String> {
+fn notes(census: &Census, selected: ProcessId, process: &Process, facts: &Facts, outcomes: &[Outcome]) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(census.damage.iter().map(|damage| format!("The trace is incomplete: {damage}.")));
     if !census.manifest.complete && census.damage.is_none() {
@@ -248,7 +260,8 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
     }
     notes.extend(census.manifest.notes.iter().cloned());
     notes.extend(census.manifest.overhead.as_ref().and_then(overhead::sentence).map(capitalised));
-    if process.allocators.is_empty() {
+    notes.extend(calls_recorded(census, selected, &facts.books));
+    if process.allocators.is_empty() && census.manifest.calls != Calls::None {
         let what = "No allocator with symbols was found in this process: calls of the malloc family were not recorded, only system calls and faults. \
                     The models had nothing to place, so that their rows show the rest of the process only.";
         notes.push(what.to_owned());
@@ -256,7 +269,7 @@ fn notes(census: &Census, process: &Process, facts: &Facts, outcomes: &[Outcome]
     for stepped in process.allocators.iter().filter(|allocator| !allocator.stepped.is_empty()) {
         notes.push(format!("Recording was slow in {}: {} had to be single-stepped.", stepped.path, stepped.stepped.join(", ")));
     }
-    if let Some(name) = super::replay::allocator(process).filter(|name| !is_modelled(name)) {
+    if let Some(name) = super::replay::allocator(process).filter(|name| census.manifest.calls == Calls::All && !is_modelled(name)) {
         notes.push(format!(
             "There is no model of {name} yet, so the allocator that really ran is not simulated: `placements` is unknown, and the self-check \
              covers the page model (the recorded placements), not a model."
@@ -330,6 +343,30 @@ fn of_several_sizes(host: &Host) -> Option<String> {
         let sizes = names.join(", ");
         format!("The kernel may give {sizes} at a first touch (`hugepages-…/enabled`): the page model does not, and finds more faults and less resident.")
     })
+}
+
+/// Which calls were recorded, where it is not all of them.
+fn calls_recorded(census: &Census, selected: ProcessId, books: &Books) -> Option<String> {
+    let windows = census.counts.get(&selected).map(|count| count.windows).unwrap_or_default();
+    match census.manifest.calls {
+        Calls::All => None,
+        Calls::None => {
+            let what = "Calls of the malloc family were not recorded (--events vm): what the program asked for, what of it was live, and what another \
+                        allocator would have done is not known. RSS, page faults and system calls are complete.";
+            Some(what.to_owned())
+        }
+        Calls::Windows => {
+            let unknown = books.set_aside.get(FREE_UNKNOWN).copied().unwrap_or(0);
+            Some(format!(
+                "Calls of the malloc family were recorded in windows, {} of them, {} in all: sizes, lifetimes, threads and call sites are those of the \
+                 windows. {} blocks were live when a window ended and are closed there, since their end may have passed unseen; {unknown} frees were of \
+                 blocks from outside of their window. RSS, page faults and system calls are complete.",
+                windows.count,
+                windows.length(),
+                books.closed
+            ))
+        }
+    }
 }
 
 fn capitalised(sentence: String) -> String {

@@ -1,9 +1,12 @@
 //! What a survey of a policy's heap found, for the report.
 
+use std::collections::BTreeMap;
+
 use reports::study as report;
 
 use super::origins::Names;
 
+use crate::event::Tid;
 use crate::metrics::ThreadUse;
 use crate::metrics::survey::{AddressMap, Cell, Hold, Moment, Part, Parts, Pinned, Sites, Surveyed};
 
@@ -85,9 +88,10 @@ fn runs(cells: &[Cell]) -> String {
     out
 }
 
-/// A thread's row.
-pub(super) fn thread(thread: &ThreadUse) -> report::ThreadRow {
+/// A thread's row; `names` of the threads as far as they are known.
+pub(super) fn thread(thread: &ThreadUse, names: &BTreeMap<Tid, String>) -> report::ThreadRow {
     report::ThreadRow {
+        name: names.get(&thread.tid).cloned().unwrap_or_default(),
         tid: thread.tid,
         allocations: thread.allocations,
         requested_bytes: thread.requested.0,

@@ -64,7 +64,7 @@ impl Following {
         self.loaded |= thread(action).is_some();
         match action {
             Action::Alloc { id, size, .. } | Action::Realloc { id, size, .. } => self.resize(id, size.0),
-            Action::Free { id, .. } => self.resize(id, 0),
+            Action::Free { id, .. } | Action::Forget { id } => self.resize(id, 0),
             _ => self.carried.take(action),
         }
     }

@@ -61,6 +61,7 @@ mod kind {
     pub(super) const BREAK: u8 = 13;
     pub(super) const MAP: u8 = 14;
     pub(super) const LOCK_ALL: u8 = 15;
+    pub(super) const FORGET: u8 = 16;
 }
 
 const EVIDENCE: [Evidence; 4] = [Evidence::Seen, Evidence::Inferred, Evidence::Assumed, Evidence::Possible];
@@ -77,6 +78,7 @@ pub fn encode(op: &Op) -> [u8; RECORD] {
         }
         Action::Realloc { id, tid, size, .. } => (size.0, tid.into(), last(kind::REALLOC, 0, 0, id)),
         Action::Free { id, tid } => (0, tid.into(), last(kind::FREE, 0, 0, id)),
+        Action::Forget { id } => (0, 0, last(kind::FORGET, 0, 0, id)),
         Action::Break { within } => (within.into(), 0, last(kind::BREAK, 0, 0, 0)),
         Action::Map { within } => (within.into(), 0, last(kind::MAP, 0, 0, 0)),
         Action::Sbrk { delta } => (delta as u64, 0, last(kind::SBRK, 0, 0, 0)),
@@ -109,6 +111,7 @@ pub fn decode(bytes: &[u8; RECORD]) -> Option<Op> {
             Action::Alloc { id, tid, size: Bytes(a), align_log2: flags, zeroed, assumed, site: 0 }
         }
         kind::REALLOC => Action::Realloc { id, tid, size: Bytes(a), site: 0 },
+        kind::FORGET => Action::Forget { id },
         kind::FREE => Action::Free { id, tid },
         kind::BREAK => Action::Break { within: low },
         kind::MAP => Action::Map { within: low },

@@ -33,7 +33,7 @@ pub struct SizeClass {
 pub struct LifetimeClass {
     /// Shortest lifetime of the class.
     pub from: Nanos,
-    /// End of the class, exclusive; `None` for blocks that were never freed.
+    /// End of the class, exclusive; `None` for blocks that nobody saw freed.
     pub to: Option<Nanos>,
     /// Blocks.
     pub count: u64,
@@ -77,6 +77,8 @@ pub struct Blocks {
     at_peak: [u64; SIZES],
     temporary: [u64; SIZES],
     lifetimes: [Sum; DECADES],
+    /// Blocks of which nobody knows how long they lived.
+    forgotten: Sum,
     threads: Threads,
 }
 
@@ -93,6 +95,7 @@ impl Default for Blocks {
             at_peak: [0; SIZES],
             temporary: [0; SIZES],
             lifetimes: [empty; DECADES],
+            forgotten: empty,
             threads: Threads::default(),
         }
     }
@@ -121,6 +124,13 @@ impl Blocks {
             self.lifetimes[decade(time.saturating_sub(born))].add(size);
         }
         temporary
+    }
+
+    /// A block is lost sight of: it is not live any more, and nobody saw it freed.
+    pub fn forget(&mut self, id: u32) {
+        if let Some(Live { size, .. }) = self.leave(id) {
+            self.forgotten.add(size);
+        }
     }
 
     /// Every thread that asked for a block or freed one, in the order in which they first did.
@@ -159,9 +169,10 @@ impl Blocks {
             let to = if class + 1 == DECADES { u64::MAX } else { to };
             rows.push(LifetimeClass { from: Nanos(from), to: Some(Nanos(to)), count: sum.count, total: Bytes(sum.bytes) });
         }
-        let count = self.live_count();
+        let count = self.live_count() + self.forgotten.count;
         if count > 0 {
-            rows.push(LifetimeClass { from: Nanos(0), to: None, count, total: self.live_bytes() });
+            let total = Bytes(self.live_bytes + self.forgotten.bytes);
+            rows.push(LifetimeClass { from: Nanos(0), to: None, count, total });
         }
         rows
     }

@@ -156,6 +156,7 @@ impl Run {
                 self.asked_at(id, site);
             }
             Action::Free { id, tid } => self.free(id, tid),
+            Action::Forget { id } => self.free(id, 0),
             Action::Touch { id, from, len, access, evidence } => self.touch(id, from, len, access, evidence),
             Action::Break { within } => self.kernel.begin_break(Bytes(within.into())),
             Action::Map { within } => self.kernel.begin_mappings(Bytes(within.into())),

@@ -266,6 +266,10 @@ impl Recording {
                     let temporary = self.blocks.free(id, tid, op.time);
                     self.sites.free(id, temporary);
                 }
+                Action::Forget { id } => {
+                    self.blocks.forget(id);
+                    self.sites.free(id, false);
+                }
                 Action::Touch { id, evidence: Evidence::Seen, .. } => self.sites.fault(id),
                 _ => {}
             }

@@ -39,6 +39,18 @@ pub fn comm(pid: u32) -> Result<String> {
     Ok(String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned())
 }
 
+/// Its id as it sees it, where it lives in a PID namespace below this one.
+pub fn pid_inside(pid: u32) -> Option<u32> {
+    inside(&status_field(pid, "NSpid").ok()??)
+}
+
+/// The last of several ids, which are told from the outermost namespace to the innermost.
+fn inside(ids: &str) -> Option<u32> {
+    let mut ids = ids.split_ascii_whitespace();
+    ids.next()?;
+    ids.next_back()?.parse().ok()
+}
+
 /// Minor and major page faults of all its threads so far, those that have ended included.
 pub fn minflt_majflt(pid: u32) -> Result<(u64, u64)> {
     let bytes = file(pid, "stat")?;
@@ -164,6 +176,12 @@ mod tests {
             assert_eq!(faults_in_stat(&line(name)), Some((1234, 9)), "{name:?}");
         }
         assert_eq!((faults_in_stat(""), faults_in_stat("1 (x) S 1 2 3"), faults_in_stat(") a b c d e f g h i j k l")), (None, None, None));
+    }
+
+    #[test]
+    fn an_id_inside_is_the_last_of_several() {
+        assert_eq!([inside("4321"), inside("4321\t7"), inside("4321\t900\t1"), inside("")], [None, Some(7), Some(1), None]);
+        assert_eq!(pid_inside(std::process::id()), None);
     }
 
     #[test]

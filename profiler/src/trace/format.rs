@@ -32,7 +32,7 @@
 //! thread_start                                                        its thread id
 //! fork                                                                its main thread     its process
 //! paused                                                              time of stop, ns
-//! start thread_end end
+//! start thread_end end window_begin window_end
 //! ```
 //!
 //! Backing: 0 anonymous, 1 private file, 2 shared, 3 break, 4 stack, 5 special. The blocks of failed calls and the results of failed
@@ -87,6 +87,8 @@ kinds! {
     Munlock = "munlock",
     Mlockall = "mlockall",
     Swap = "swap",
+    WindowBegin = "window_begin",
+    WindowEnd = "window_end",
 }
 
 /// The name under which an event is stored.
@@ -176,6 +178,8 @@ impl Row {
             What::Fork { child, process } => Row { kind: K::Fork, arg: child.into(), detail: process, ..self },
             What::Start => Row { kind: K::Start, ..self },
             What::Paused { since } => Row { kind: K::Paused, arg: since.0, ..self },
+            What::WindowBegin => Row { kind: K::WindowBegin, ..self },
+            What::WindowEnd => Row { kind: K::WindowEnd, ..self },
             What::ThreadEnd => Row { kind: K::ThreadEnd, ..self },
             What::End => Row { kind: K::End, ..self },
         }
@@ -230,6 +234,8 @@ impl Row {
             Kind::Fork => What::Fork { child: self.arg.try_into().ok()?, process: self.detail },
             Kind::Start => What::Start,
             Kind::Paused => What::Paused { since: Nanos(self.arg) },
+            Kind::WindowBegin => What::WindowBegin,
+            Kind::WindowEnd => What::WindowEnd,
             Kind::ThreadEnd => What::ThreadEnd,
             Kind::End => What::End,
             call => {

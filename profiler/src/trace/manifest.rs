@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::event::ProcessId;
+use crate::event::{ProcessId, Tid};
 
 /// Name of the file in the folder of a trace.
 pub const FILE: &str = "manifest.json";
@@ -27,7 +27,7 @@ pub struct Format {
 
 impl Format {
     /// What this heapcast writes.
-    pub const CURRENT: Format = Format { major: 1, minor: 4 };
+    pub const CURRENT: Format = Format { major: 1, minor: 5 };
 
     /// Whether it may hold what this heapcast does not know.
     pub fn is_later(self) -> bool {
@@ -76,6 +76,19 @@ pub enum Mode {
     Attached,
 }
 
+/// Which calls of the malloc family were recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Calls {
+    /// All, from the first instruction or the attaching on.
+    #[default]
+    All,
+    /// Those in windows, whose beginnings and ends are events.
+    Windows,
+    /// None.
+    None,
+}
+
 /// The machine that it was recorded on. `None` is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -92,7 +105,7 @@ pub struct Host {
     pub thp: Option<String>,
     /// Bytes of memory.
     pub memory_total: Option<u64>,
-    /// Settings of the kernel that decide what is resident, by the names of their files; those in brackets where there is a choice.
+    /// Settings of the kernel that decide what is resident, by the names of their files; those in brackets where there is a choice. Empty before format 1.5.
     pub kernel_settings: BTreeMap<String, String>,
     /// What work of the kernel costs here.
     pub unit_costs: Option<UnitCosts>,
@@ -144,6 +157,8 @@ pub struct Process {
     pub id: ProcessId,
     /// The kernel's id.
     pub pid: u32,
+    /// Its id as it sees it, where it lives in a PID namespace of its own.
+    pub pid_inside: Option<u32>,
     /// The image that forked it, or that it replaced by `execve`.
     pub parent: Option<ProcessId>,
     /// Path of the program.
@@ -152,6 +167,8 @@ pub struct Process {
     pub comm: String,
     /// The arguments, its own name first.
     pub cmdline: Vec<String>,
+    /// What its threads were called at last, by their ids; empty before format 1.4.
+    pub threads: BTreeMap<Tid, String>,
     /// When it began, on the clock of the events, ns.
     pub started_ns: u64,
     /// When it ended; none while it runs.
@@ -256,6 +273,8 @@ pub struct Manifest {
     pub created: u64,
     /// Launched or attached.
     pub mode: Mode,
+    /// Which calls of the malloc family were recorded (all, before format 1.4).
+    pub calls: Calls,
     /// The command line that was given: the program and its arguments, or what was attached to.
     pub command: Vec<String>,
     /// Recording options that differ from the defaults, by name.

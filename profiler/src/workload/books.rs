@@ -16,6 +16,9 @@ pub(super) const OWN_CALL: &str = "the allocator's own system call";
 pub(super) const OWN_TOUCH: &str = "the allocator's own touch";
 /// A call of the malloc family that gave nothing.
 pub const FAILED: &str = "failed call";
+/// A call that was on its way when the window of the recording ended.
+pub(super) const OUTSIDE: &str = "call at the very end of a window";
+pub(super) const WINDOW: &str = "begin or end of a window";
 pub(super) const FREE_NULL: &str = "free of NULL";
 /// A block that nobody saw being given out.
 pub const FREE_UNKNOWN: &str = "free of a block that is older than the recording or was freed before";
@@ -44,6 +47,8 @@ pub struct Books {
     pub set_aside: BTreeMap<&'static str, u64>,
     /// Blocks whose address was given out again although no `free` or `realloc` was seen: taken as freed.
     pub implicitly_freed: u64,
+    /// Blocks that were live when a window of the recording ended: nobody knows for how long after.
+    pub closed: u64,
     /// Blocks resized that were older than the recording: taken as new.
     pub adopted: u64,
 }

@@ -346,6 +346,8 @@ fn any_what() -> impl Strategy<Value = What> {
         page.prop_map(|addr| What::Resident { addr, pages: Pages(3) }),
         Just(What::Fork { child: 7, process: 1 }),
         (0u64..300_000).prop_map(|since| What::Paused { since: Nanos(since) }),
+        Just(What::WindowBegin),
+        Just(What::WindowEnd),
         Just(What::ThreadEnd),
     ]
 }

@@ -101,6 +101,14 @@ impl Live {
         before.into_iter().chain(self.map.range(bytes)).map(|(&start, &object)| (Addr(start), object))
     }
 
+    /// All blocks of this process end here, as far as anybody knows. Their numbers are free again.
+    pub(super) fn close(&mut self) -> Vec<Object> {
+        let parked = self.parked.drain(..).map(|parked| parked.object);
+        let own: Vec<Object> = std::mem::take(&mut self.map).into_values().chain(parked).filter(|object| !object.inherited).collect();
+        self.vacant.extend(own.iter().map(|object| object.id));
+        own
+    }
+
     /// Everything is the parent's from now on.
     pub(super) fn inherit(&mut self) {
         self.map.values_mut().for_each(|object| object.inherited = true);

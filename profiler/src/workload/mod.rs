@@ -19,6 +19,10 @@
 //!
 //! The break is both: the allocator's own `brk` is set aside, the program's (`sbrk`) is carried as a call and moves the break of every policy.
 //!
+//! Where calls were recorded in windows only, a block that is live at the end of one is closed there: it counts as never freed, and as live no more,
+//! because its `free` may pass unseen. In a later window it is what a block older than the recording is: freed, or resized into a new one, of unknown
+//! beginning.
+//!
 //! A forked child begins with its parent's pages, which are carried, and its parent's blocks, which belong to the parent's workload: what the
 //! child does to them is set aside or carried. Its allocator is replayed as a fresh one. What the real one brought along (free lists, arenas, the
 //! place of the top) is not known to a model, so that the placements of a forked child are not those of the recording.
@@ -116,6 +120,11 @@ pub enum Action {
         id: ObjectId,
         /// The freeing thread.
         tid: Tid,
+    },
+    /// A window of the recording ended: what becomes of this block from here on is not known.
+    Forget {
+        /// Its number.
+        id: ObjectId,
     },
     /// The break was asked for the first time.
     Break {

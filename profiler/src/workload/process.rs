@@ -1,8 +1,8 @@
 //! One process while it is followed: its events, one by one, to operations.
 
 use super::books::{
-    Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OWN_CALL, OWN_TOUCH, PAUSE,
-    RECORDERS_FAULT, STRAY_FAULT, SWAP, THREAD_START,
+    Books, FAILED, FREE_AT_EXIT, FREE_INHERITED, FREE_NULL, FREE_UNKNOWN, Fate, IDLE_FAULT, IMPOSSIBLE, LATE, OUTSIDE, OWN_CALL, OWN_TOUCH,
+    PAUSE, RECORDERS_FAULT, STRAY_FAULT, SWAP, THREAD_START, WINDOW,
 };
 use super::carried::{Carried, difference, narrow};
 use super::clock::Clock;
@@ -42,6 +42,8 @@ pub(super) struct Process {
     brought: Carried,
     /// The allocator has made a mapping.
     has_mapped: bool,
+    /// Calls of the malloc family are not recorded now.
+    in_gap: bool,
     pub(super) ended: bool,
 }
 
@@ -59,6 +61,7 @@ impl Process {
             shmem: Pages(0),
             brought: Carried::default(),
             has_mapped: false,
+            in_gap: false,
             ended: false,
         }
     }
@@ -67,7 +70,7 @@ impl Process {
         let (placement, brought) = self.placement.fork();
         let mut live = self.live.clone();
         live.inherit();
-        Process { live, brought, recorder: self.recorder.fork(), ..Process::new(placement, time, self.clock.cost()) }
+        Process { live, brought, in_gap: self.in_gap, recorder: self.recorder.fork(), ..Process::new(placement, time, self.clock.cost()) }
     }
 
     pub(super) fn feed(&mut self, event: &Event, out: &mut Vec<Op>) {
@@ -77,7 +80,7 @@ impl Process {
         while let Some(object) = self.live.expired(Some(self.now())) {
             self.free_implicitly(object, event.tid, out);
         }
-        if !matches!(event.what, What::Rss { .. } | What::Swap { .. } | What::Paused { .. }) {
+        if !event.what.is_of_process() {
             self.recorder.ran();
         }
         let freeing = self.threads.note(event);
@@ -95,6 +98,7 @@ impl Process {
     fn lift(&mut self, event: &Event, freeing: bool, out: &mut Vec<Op>) -> Fate {
         let tid = event.tid;
         match event.what {
+            What::Alloc { .. } | What::Free { .. } if self.in_gap => Fate::SetAside(OUTSIDE),
             What::Alloc { call, ptr, size, old, align, site } => self.alloc(call, ptr, size, old, align, site, tid, out),
             What::Free { ptr } => self.free(ptr, tid, out),
             What::Fault { addr, access, .. } => self.fault(addr, access, event.in_heap, out),
@@ -124,6 +128,14 @@ impl Process {
             What::Paused { since } => {
                 self.recorder.paused(since, event.time);
                 Fate::SetAside(PAUSE)
+            }
+            What::WindowBegin => {
+                self.in_gap = false;
+                Fate::SetAside(WINDOW)
+            }
+            What::WindowEnd => {
+                self.end_window(out);
+                Fate::SetAside(WINDOW)
             }
             What::Fork { .. } => {
                 self.placement.space_mut().fork();
@@ -229,6 +241,16 @@ impl Process {
         self.books.implicitly_freed += 1;
         self.live.retire(object.id);
         self.emit(Action::Free { id: object.id, tid }, out);
+    }
+
+    /// What is live now may be freed unseen.
+    fn end_window(&mut self, out: &mut Vec<Op>) {
+        self.in_gap = true;
+        self.threads.lose_sight();
+        for object in self.live.close() {
+            self.books.closed += 1;
+            self.emit(Action::Forget { id: object.id }, out);
+        }
     }
 
     fn fault(&mut self, addr: Addr, access: Access, in_heap: bool, out: &mut Vec<Op>) -> Fate {

@@ -31,7 +31,7 @@ impl Threads {
     /// Takes note of an event; answers whether its thread may have been inside `free` when it happened.
     pub(super) fn note(&mut self, event: &Event) -> bool {
         // Told of the process: its first thread did nothing.
-        if matches!(event.what, What::Rss { .. } | What::Swap { .. } | What::Paused { .. }) {
+        if event.what.is_of_process() {
             return false;
         }
         if event.in_heap {
@@ -48,6 +48,12 @@ impl Threads {
         let was = last.freeing;
         last.freeing &= !steps;
         was
+    }
+
+    /// What threads do is not seen from now on.
+    pub(super) fn lose_sight(&mut self) {
+        self.last.clear();
+        self.ended.iter_mut().for_each(|(_, calling)| calling.clear());
     }
 
     /// The thread asked for a block or freed one: it is not ending.

@@ -12,6 +12,7 @@ mod ledger;
 mod left_alone;
 mod libraries;
 mod losses;
+mod modes;
 mod outputs;
 mod overhead;
 mod pauses;
@@ -20,6 +21,7 @@ mod privileges;
 mod real;
 mod redis;
 mod running;
+mod several;
 mod unusual;
 
 use std::collections::HashMap;
@@ -68,9 +70,16 @@ pub(crate) fn recorder(trace: &Path, options: &[&str]) -> Command {
 /// Records a program to its end.
 #[track_caller]
 pub(crate) fn record(folder: &Folder, program: &mut Command) -> (Said, Trace) {
+    record_with(folder, &[], program)
+}
+
+/// The same with options.
+#[track_caller]
+pub(crate) fn record_with(folder: &Folder, options: &[&str], program: &mut Command) -> (Said, Trace) {
     let trace = folder.join("trace");
     // Where the break begins decides how often it is moved: addresses that are not random make two runs alike.
-    let heapcast = recorder(&trace, &["--force", "--"]);
+    let mut heapcast = recorder(&trace, &["--force"]);
+    heapcast.args(options).arg("--");
     let mut command = Command::new("setarch");
     command.arg("-R").arg(heapcast.get_program()).args(heapcast.get_args());
     command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());

@@ -24,8 +24,8 @@ const COLUMNS: [(&str, Get); 7] = [
 #[derive(Default)]
 pub(super) struct Threads {
     pub(super) headings: Vec<Heading>,
-    /// The thread's number and its cells.
-    pub(super) rows: Vec<(u32, Vec<Cell>)>,
+    /// The thread's number, its name and its cells.
+    pub(super) rows: Vec<(u32, String, Vec<Cell>)>,
     /// Threads that are not shown.
     pub(super) more: usize,
 }
@@ -37,10 +37,10 @@ impl Threads {
         let mut shown: Vec<&ThreadRow> = study.threads.iter().collect();
         shown.sort_by_key(|row| std::cmp::Reverse(row.allocations));
         shown.truncate(SHOWN);
-        let row = |row: &&ThreadRow| (row.tid, columns.iter().map(|(column, get)| Cell::of(Some(get(row)), column.unit)).collect());
+        let cells = |row: &ThreadRow| columns.iter().map(|(column, get)| Cell::of(Some(get(row)), column.unit)).collect();
         Threads {
             headings: columns.iter().map(|(column, _)| Heading { label: column.label, doc: column.doc }).collect(),
-            rows: shown.iter().map(row).collect(),
+            rows: shown.iter().map(|row| (row.tid, row.name.clone(), cells(row))).collect(),
             more: study.threads.len() - shown.len(),
         }
     }

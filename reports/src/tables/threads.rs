@@ -28,6 +28,13 @@ pub(super) const THREADS: Table = Table {
         column("live_at_end_bytes", "Live at the end", Unit::Bytes, "Requested bytes of its blocks that were never freed.", |s| {
             per_thread(s, |row| row.live_at_end_bytes)
         }),
+        column(
+            "name",
+            "Name",
+            Unit::Text,
+            "What the thread was called at last; empty where that is not known. The program chooses it.",
+            |s| Values::Text(s.threads.iter().map(|row| row.name.clone()).collect()),
+        ),
     ],
 };
 

@@ -279,6 +279,8 @@ fn threads() -> Vec<ThreadRow> {
         temporary: allocations / 3,
         live_at_peak_bytes: 30 * MIB,
         live_at_end_bytes: 6_000,
+        // A program names its threads as it likes.
+        name: if tid == 4242 { "main".to_owned() } else { "io <b>\"1\",\n2".to_owned() },
     };
     vec![thread(4242, 900_000), thread(4243, 120_000)]
 }

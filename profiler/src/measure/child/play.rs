@@ -75,7 +75,7 @@ fn apply(run: &Run, me: &Thread, action: Action) {
     match action {
         Action::Alloc { id, size, align_log2, zeroed, assumed, .. } => alloc(run, me, id, size, align_log2, zeroed, assumed),
         Action::Realloc { id, size, .. } => realloc(run, me, id, size),
-        Action::Free { id, .. } => {
+        Action::Free { id, .. } | Action::Forget { id } => {
             let Some(slot) = run.slot(id) else { return };
             let at = slot.at.replace(0);
             // SAFETY: the block is live, and nobody uses it any more.

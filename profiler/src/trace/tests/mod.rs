@@ -200,6 +200,8 @@ fn task() -> impl Strategy<Value = What> {
         any::<(u32, u32)>().prop_map(|(child, process)| What::Fork { child, process }),
         Just(What::Start),
         any::<u64>().prop_map(|since| What::Paused { since: Nanos(since) }),
+        Just(What::WindowBegin),
+        Just(What::WindowEnd),
         Just(What::ThreadEnd),
         Just(What::End),
     ]
