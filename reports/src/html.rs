@@ -161,8 +161,9 @@ fn facts(study: &Study) -> Vec<Fact> {
         ("Architecture", text(&recording.arch)),
         ("Online CPUs", known(recording.cpus.into(), recording.cpus.to_string())),
         ("Huge pages", text(&recording.thp)),
+        ("Kernel settings", recording.kernel_settings.join(", ")),
     ];
-    pairs.into_iter().map(|(label, value)| Fact { label, value }).collect()
+    pairs.into_iter().filter(|(_, value)| !value.is_empty()).map(|(label, value)| Fact { label, value }).collect()
 }
 
 fn allocators(study: &Study) -> String {

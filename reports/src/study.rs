@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::schema::described;
 
 mod heap;
+mod paste;
 pub use heap::{AddressMap, MapArea, MapMoment, MemoryPoint, PinRow};
+pub use paste::Paste;
 
 /// Version of `study.json`; raised when a field changes its meaning or disappears.
 pub const STUDY_VERSION: u32 = 1;
@@ -72,6 +74,9 @@ pub struct Recording {
     pub cpus: u32,
     /// Huge-page mode of the machine: `always`, `madvise`, `never`.
     pub thp: String,
+    /// Settings of its kernel that decide what is resident, `name=value`.
+    #[serde(default)]
+    pub kernel_settings: Vec<String>,
     /// What work of the kernel cost on that machine; `None` where it was not measured.
     #[serde(default)]
     pub unit_costs: Option<UnitCosts>,
@@ -263,17 +268,6 @@ pub struct ThreadRow {
     pub name: String,
 }
 
-/// What turns the recorded program into one under this policy. All empty: it is what ran.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paste {
-    /// For a shell, before the command: `GLIBC_TUNABLES=glibc.malloc.arena_max=1`.
-    pub before: String,
-    /// A command for the whole machine, as root.
-    pub machine: String,
-    /// Whether another allocator than the recorded one takes over.
-    pub other_allocator: bool,
-}
-
 /// A part of an allocator's memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeldPart {
@@ -352,11 +346,4 @@ pub struct LifetimeRow {
     /// Their requested bytes.
     pub total_bytes: u64,
 }
-}
-
-impl Paste {
-    /// Whether nothing has to be done.
-    pub fn is_nothing(&self) -> bool {
-        self.before.is_empty() && self.machine.is_empty()
-    }
 }

@@ -8,7 +8,7 @@ use super::progress::Talk;
 use super::{claims, output, replay, study};
 use crate::error::Result;
 use crate::event::ProcessId;
-use crate::replay::ran::LineUp;
+use crate::replay::policy::Policy;
 use crate::trace::manifest::Calls;
 use crate::units::{Bytes, Nanos};
 
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Process to look into: its number, pid or name [default: the one that held most memory]
     #[arg(long, value_name = "WHICH")]
     process: Option<String>,
-    /// Print JSON: the study without policies
+    /// Print JSON: the study of what happened, with no other policy than huge pages
     #[arg(long)]
     json: bool,
     /// No progress on stderr
@@ -36,7 +36,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let selected = census.select(args.process.as_deref())?;
     let mut recording = replay::recording(&census, selected);
     recording.count_claims();
-    let mut replayed = replay::drive(&args.trace, recording, LineUp::default(), talk)?;
+    let line_up = replay::ran(&census, selected).line_up(vec![Policy::parse(claims::HUGE)?])?;
+    let mut replayed = replay::drive(&args.trace, recording, line_up, talk)?;
     let claims = replayed.facts.claims.take().unwrap_or_default();
     let study = study::build(&census, selected, replayed);
     if args.json {
@@ -48,6 +49,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let process = census.manifest.processes.get(selected as usize).cloned().unwrap_or_default();
     let faults = study.policies.first().and_then(|measured| measured.minor_faults);
     claims::sentences(&claims, &process, faults).iter().for_each(|sentence| text += &format!("\n{sentence}\n"));
+    claims::replayed(&study).iter().for_each(|sentence| text += &format!("\n{sentence}\n"));
     output::print(&text)
 }
 
@@ -68,6 +70,11 @@ fn describe(out: &mut String, census: &Census, selected: ProcessId, study: &repo
     }
     if let Some(damage) = &census.damage {
         writeln!(out, "damage    {damage}")?;
+    }
+    let settings: Vec<String> = manifest.host.kernel_settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if !settings.is_empty() {
+        let thp = manifest.host.thp.as_deref().unwrap_or("unknown");
+        writeln!(out, "kernel    {}, huge pages {thp}, {}", manifest.host.kernel.as_deref().unwrap_or("unknown"), settings.join(", "))?;
     }
     writeln!(out, "\nprocesses")?;
     for (id, count) in &census.counts {

@@ -152,8 +152,46 @@ fn host() -> Host {
         page_size: Some(crate::units::PAGE),
         thp,
         memory_total: memory,
+        kernel_settings: kernel_settings(),
         unit_costs: crate::capture::costs::measure().map(unit_costs),
     }
+}
+
+/// Settings that decide what is resident and when; of those that a machine has not, nothing is said.
+const SETTINGS: [(&str, &[&str]); 3] = [
+    (
+        "/sys/kernel/mm/transparent_hugepage",
+        &[
+            "defrag",
+            "shmem_enabled",
+            "use_zero_page",
+            "khugepaged/defrag",
+            "khugepaged/pages_to_scan",
+            "khugepaged/scan_sleep_millisecs",
+            "khugepaged/alloc_sleep_millisecs",
+            "khugepaged/max_ptes_none",
+            "khugepaged/max_ptes_shared",
+            "khugepaged/max_ptes_swap",
+            "hugepages-16kB/enabled",
+            "hugepages-32kB/enabled",
+            "hugepages-64kB/enabled",
+            "hugepages-128kB/enabled",
+            "hugepages-256kB/enabled",
+            "hugepages-512kB/enabled",
+            "hugepages-1024kB/enabled",
+        ],
+    ),
+    ("/proc/sys/vm", &["overcommit_memory", "max_map_count", "swappiness", "nr_hugepages"]),
+    ("/sys/kernel/debug", &["fault_around_bytes"]),
+];
+
+fn kernel_settings() -> BTreeMap<String, String> {
+    let read = |folder: &str, name: &str| {
+        let text = std::fs::read_to_string(format!("{folder}/{name}")).ok()?;
+        let chosen = text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or(text.trim(), |(chosen, _)| chosen);
+        Some((name.to_owned(), chosen.to_owned()))
+    };
+    SETTINGS.iter().flat_map(|(folder, names)| names.iter().filter_map(move |name| read(folder, name))).collect()
 }
 
 fn unit_costs(found: crate::capture::costs::Costs) -> UnitCosts {

@@ -22,7 +22,8 @@ use crate::replay::ran::{LineUp, Ran};
 use crate::replay::recorded::{Facts, Recording};
 use crate::trace::Reader;
 use crate::trace::manifest::{Calls, Process};
-use crate::vm::thp;
+use crate::units::Nanos;
+use crate::vm::thp::{self, Khugepaged};
 use crate::workload::Op;
 
 /// What to replay and how to show it; shared by `replay` and `run`.
@@ -176,9 +177,16 @@ pub(super) fn machine(census: &Census) -> thp::Mode {
     census.manifest.host.thp.as_deref().and_then(|mode| mode.parse().ok()).unwrap_or_default()
 }
 
+/// How `khugepaged` was set on the recorded machine; `None` where that is not known.
+fn khugepaged(census: &Census) -> Option<Khugepaged> {
+    let number = |name: &str| census.manifest.host.kernel_settings.get(name)?.parse::<u64>().ok();
+    let sleep = number("khugepaged/scan_sleep_millisecs")?.checked_mul(1_000_000)?;
+    Some(Khugepaged { pages: number("khugepaged/pages_to_scan")?, sleep: Nanos(sleep), most_absent: number("khugepaged/max_ptes_none")? })
+}
+
 /// A process of a trace, to be read: on its machine, with what its probes cost.
 pub(super) fn recording(census: &Census, selected: ProcessId) -> Recording {
-    Recording::new(selected, machine(census)).at_cost(census.cost)
+    Recording::new(selected, machine(census)).at_cost(census.cost).under(khugepaged(census))
 }
 
 /// The allocator that a process used. Where there are several, libc's is the one that was put out of use.
@@ -226,7 +234,10 @@ pub(super) fn drive(trace: &Path, mut recording: Recording, line_up: LineUp, tal
     let machine = recording.huge_pages();
     let mut other_modes = OtherModes::of(&policies, &recording);
     let models = policies.iter().filter(|policy| !policy.is_recorded());
-    let runs = models.clone().map(|policy| Ok(Run::new(policy, machine)?.beside(&libraries))).collect::<Result<Vec<_>>>()?;
+    let runs = models
+        .clone()
+        .map(|policy| Ok(Run::new(policy, machine)?.beside(&libraries).under(recording.khugepaged())))
+        .collect::<Result<Vec<_>>>()?;
     let modes: Vec<thp::Mode> = models.map(|policy| policy.thp().unwrap_or(machine)).collect();
     let mut reader = Reader::open(trace)?;
     let bar = talk.reading(reader.bytes_total(), "replaying");

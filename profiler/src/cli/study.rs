@@ -14,11 +14,12 @@ use super::surveyed;
 use crate::capture::losses::UNPAIRED;
 use crate::event::ProcessId;
 use crate::metrics::Point;
+use crate::metrics::survey::Part;
 use crate::replay::fidelity;
 use crate::replay::outcome::{Outcome, Readings};
 use crate::replay::placements::Placements;
 use crate::replay::recorded::Facts;
-use crate::trace::manifest::{Calls, Manifest, Mode, Process};
+use crate::trace::manifest::{Calls, Host, Manifest, Mode, Process};
 use crate::units::{Bytes, Nanos};
 use crate::vm::Syscall;
 use crate::workload::{Books, FREE_INHERITED, FREE_UNKNOWN, Touches};
@@ -185,6 +186,7 @@ fn recording(census: &Census, selected: ProcessId, facts: &Facts, outcomes: &[Ou
         arch: host.arch.clone().unwrap_or_default(),
         cpus: host.cpus.unwrap_or(0),
         thp: host.thp.clone().unwrap_or_default(),
+        kernel_settings: host.kernel_settings.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         unit_costs: host.unit_costs.map(unit_costs),
         allocators: process.allocators.iter().map(allocator).collect(),
         events: count.kinds.iter().map(|(name, count)| named(name, *count)).collect(),
@@ -279,6 +281,8 @@ fn notes(census: &Census, selected: ProcessId, process: &Process, facts: &Facts,
             facts.swapped
         ));
     }
+    notes.extend(heap_of_its_own(outcomes));
+    notes.extend(of_several_sizes(&census.manifest.host));
     notes.extend(unseen(&facts.touches));
     if census.cost.alloc.0 > 0 {
         let micros = |time: Nanos| time.0 as f64 / 1000.0;
@@ -314,6 +318,31 @@ fn notes(census: &Census, selected: ProcessId, process: &Process, facts: &Facts,
         notes.push(format!("{} could not provide {} blocks: the simulated system refused.", outcome.policy, outcome.refused));
     }
     notes
+}
+
+/// A runtime or a program that manages its memory by itself maps it, and malloc's part is small: of the anonymous memory less than half, from 8 MiB on.
+fn heap_of_its_own(outcomes: &[Outcome]) -> Option<String> {
+    let parts = &outcomes.iter().find_map(|outcome| outcome.survey.as_ref())?.parts;
+    let peak = parts.iter().max_by_key(|moment| moment.rss)?;
+    let (own, file) = (peak.seen.of(Part::Other), peak.seen.of(Part::File));
+    let anonymous = peak.seen.sum() - file;
+    (own.0 >= 8 << 20 && own.0 * 2 > anonymous.0).then(|| {
+        format!(
+            "Most of this process's memory is not malloc's: at its peak {own} of {anonymous} lay in mappings, stacks and data of its own, as runtimes and \
+             programs with their own heap have them. That part is replayed page by page as it was, under every policy alike; only huge pages change it \
+             (`recorded+thp=always`)."
+        )
+    })
+}
+
+/// Folios between a page and a huge page are no part of the page model.
+fn of_several_sizes(host: &Host) -> Option<String> {
+    let on = |(name, value): &(&String, &String)| name.starts_with("hugepages-") && value.as_str() != "never";
+    let names: Vec<&str> = host.kernel_settings.iter().filter(on).filter_map(|(name, _)| name.split(['-', '/']).nth(1)).collect();
+    (!names.is_empty()).then(|| {
+        let sizes = names.join(", ");
+        format!("The kernel may give {sizes} at a first touch (`hugepages-…/enabled`): the page model does not, and finds more faults and less resident.")
+    })
 }
 
 /// Which calls were recorded, where it is not all of them.

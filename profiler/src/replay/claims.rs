@@ -72,6 +72,8 @@ pub struct Claims {
     pub forks: u64,
     /// Anonymous memory that was resident at forks, summed: what each child shared at first.
     pub shared_at_fork: Bytes,
+    /// Anonymous memory that nobody here had written since a fork when the recording ended.
+    pub shared_at_end: Bytes,
     /// First writes to pages that a fork had shared: each is a fault, and a copy unless the other side is gone.
     pub written_after_fork: u64,
 }
@@ -170,8 +172,13 @@ impl Watch {
     }
 
     /// What is still there has been granted, too.
-    pub(super) fn finish(mut self) -> Claims {
+    pub(super) fn finish(mut self, space: Option<&AddressSpace>) -> Claims {
         self.withdraw(0..u64::MAX / PAGE);
+        let mut shared = Pages(0);
+        if let Some(space) = space {
+            space.pages().each(0..u64::MAX / PAGE, |_, page| shared += Pages(u64::from(page == Page::AnonShared)));
+        }
+        self.claims.shared_at_end = shared.bytes();
         self.claims
     }
 

@@ -91,6 +91,7 @@ fn what_a_fork_shares_is_copied_when_it_is_written() {
     script.write_pages(HEAP, 6).push(What::Fork { child: 7, process: 1 }).write_pages(HEAP, 2).write_pages(HEAP, 2);
     let claims = claims(&script);
     assert_eq!((claims.forks, claims.shared_at_fork, claims.written_after_fork), (1, Pages(6).bytes(), 2));
+    assert_eq!(claims.shared_at_end, Pages(4).bytes());
     assert_eq!(claims.zeroed, Pages(6).bytes());
 }
 

@@ -3,6 +3,7 @@
 //! The readings differ in residency only. No model looks at residency, so one model and one set of mappings serve all three;
 //! each reading has its own pages ([`crate::vm::AddressSpace`]).
 
+use super::background::Rounds;
 use super::carried::Carried;
 use super::held::Held;
 use super::libraries::Libraries;
@@ -16,7 +17,7 @@ use crate::metrics::survey::{Memory, Resident, Scene, Survey};
 use crate::metrics::{Meter, Point};
 use crate::model::{AllocatorModel, Block, Footprint, Request};
 use crate::units::{Addr, Bytes, Nanos, PAGE};
-use crate::vm::thp;
+use crate::vm::thp::{self, Khugepaged};
 use crate::vm::{Kernel, Syscall};
 use crate::workload::{Action, Evidence, ObjectId, Op};
 
@@ -35,6 +36,8 @@ pub struct Run {
     /// What its library adds to a process.
     library: Footprint,
     carried: Carried,
+    /// `khugepaged`, by reading.
+    background: Vec<Rounds>,
     live: u64,
     refused: u64,
     /// Where placements are compared with the recorded ones.
@@ -59,6 +62,7 @@ impl Run {
             blocks: Vec::new(),
             library: policy.model().map_or(Footprint::NONE, |spec| spec.library),
             carried: Carried::default(),
+            background: Vec::new(),
             live: 0,
             refused: 0,
             comparison: None,
@@ -77,6 +81,14 @@ impl Run {
         self.carried.files += added.files;
         self.carried.faults += added.faults;
         self.carried.calls.add(Syscall::Mmap, added.mmaps);
+        self
+    }
+
+    /// On a machine whose `khugepaged` is set so.
+    #[must_use]
+    pub fn under(mut self, khugepaged: Option<Khugepaged>) -> Run {
+        let rounds = |set| [Rounds::expected(set, EXPECTED), Rounds::frequent(set, HIGH)];
+        self.background = khugepaged.into_iter().flat_map(rounds).collect();
         self
     }
 
@@ -103,7 +115,7 @@ impl Run {
         let mut outcome = Outcome::of(&self.policy, Source::Simulated, &self.meter, calls);
         let expected = self.meter.peak().rss;
         outcome.peak_rss = Some(Readings::around(expected, [Bytes(self.extremes.0), Bytes(self.extremes.1)]));
-        outcome.minor_faults = Readings::around(self.faults(EXPECTED), [self.faults(LOW), self.faults(HIGH)]);
+        outcome.minor_faults = self.bounded_faults();
         outcome.refused = self.refused;
         let now = self.now;
         let Run { survey, model, kernel, blocks, carried, .. } = &mut self;
@@ -121,6 +133,11 @@ impl Run {
             self.kernel.set_now(self.now);
             self.model.tick(&mut self.kernel);
             self.sample();
+        }
+        for rounds in &mut self.background {
+            while rounds.due() <= time {
+                rounds.run(self.kernel.space_mut());
+            }
         }
         self.now = time;
         self.kernel.set_now(time);
@@ -230,6 +247,13 @@ impl Run {
 
     fn faults(&self, reading: usize) -> u64 {
         self.kernel.space().counters(reading).minor_faults.saturating_add_signed(self.carried.faults)
+    }
+
+    /// A page that `khugepaged` added may have saved a fault or not: it may have come later than it did here.
+    fn bounded_faults(&self) -> Readings<u64> {
+        let filled = self.kernel.space().counters(HIGH).filled;
+        let [low, expected, high] = [LOW, EXPECTED, HIGH].map(|reading| self.faults(reading));
+        Readings::around(expected, [low.saturating_sub(filled), high + filled])
     }
 
     fn sample(&mut self) {

@@ -98,6 +98,24 @@ fn huge_pages_trade_faults_for_memory() {
 }
 
 #[test]
+fn the_bounds_of_faults_hold_whenever_khugepaged_comes() {
+    // The break reaches the room of each huge page in parts, so that its pages begin small; more of them are touched every 20 s.
+    let blocks = (0..128).flat_map(|id| [alloc(id, 64 << 10, false), touch(id, 0, 1, true)]).map(|action| (0, action));
+    let later = (1..10).flat_map(|round| (0..128).map(move |id| (20 * round, touch(id, round * 4096, 1, true))));
+    let op = |(second, action)| Op { time: Nanos(second * 1_000_000_000), action };
+    let ops: Vec<Op> = blocks.chain(later).chain([(200, Action::End)]).map(op).collect();
+    let faults = |sleep: Option<u64>| {
+        let set = sleep.map(|sleep| Khugepaged { pages: 1024, sleep: Nanos(sleep * 1_000_000_000), most_absent: 511 });
+        let mut run = Run::new(&Policy::parse("brk-only:top_pad=0+thp=always").unwrap(), thp::Mode::Madvise).unwrap().under(set);
+        run.feed(&ops);
+        run.finish().minor_faults
+    };
+    let (never, often, as_set) = (faults(None), faults(Some(1)), faults(Some(60)));
+    assert!(often.expected < as_set.expected && as_set.expected < never.expected, "{often:?} {as_set:?} {never:?}");
+    assert!(as_set.low <= often.expected && as_set.high >= never.expected, "{often:?} {as_set:?} {never:?}");
+}
+
+#[test]
 fn a_sparse_terabyte_costs_nothing() {
     let terabyte = 1 << 40;
     let round = |at: u64| [alloc(0, terabyte, false), touch(0, at * MIB, 1, true), free(0)];

@@ -4,6 +4,7 @@
 //! policy     SPEC → model, settings, huge-page mode
 //! engine     Op* × policy → Outcome, in three readings at once
 //! recorded   Event* → Op*, and the outcomes `recorded` and `measured`
+//! background khugepaged, on the recorded clock
 //! carried    what is the same under every policy
 //! outcome    what a policy did          fidelity   one outcome against another
 //! placements whether blocks lie where they lay
@@ -11,6 +12,7 @@
 //! libraries  what loading an allocator adds to the recorded process
 //! ```
 
+mod background;
 pub mod carried;
 pub mod claims;
 pub mod engine;

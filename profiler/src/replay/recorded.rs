@@ -4,14 +4,15 @@
 //!   the kernel's counters, because which of them are present is the page cache's business.
 //! - `measured`: what the kernel counted: its resident-set counters, the fault events, the calls.
 
+use super::background::Rounds;
 use super::claims::{Before, Claims, Watch};
 use super::outcome::{Outcome, Source};
 use super::placements::Placed;
 use crate::event::{Event, ProcessId, What};
 use crate::metrics::{Blocks, LifetimeClass, Meter, Point, SiteUse, Sites, SizeClass, ThreadUse};
 use crate::units::{Bytes, Nanos, Pages};
-use crate::vm::thp;
-use crate::workload::{Action, Books, Evidence, Lifter, Op, ProbeCost, Touches};
+use crate::vm::thp::{self, Khugepaged};
+use crate::workload::{Action, Books, Evidence, Lifter, Op, Placement, ProbeCost, Touches};
 
 /// A recording while it is read.
 pub struct Recording {
@@ -25,6 +26,10 @@ pub struct Recording {
     counted: bool,
     rss: Bytes,
     faults: u64,
+    /// How `khugepaged` is set on the machine.
+    khugepaged: Option<Khugepaged>,
+    /// What it would do in a mode that the machine had not.
+    background: Option<Rounds>,
     /// Most that was swapped out.
     swapped: Pages,
     /// Events fed, of all processes.
@@ -107,6 +112,8 @@ impl Recording {
             counted: false,
             rss: Bytes(0),
             faults: 0,
+            khugepaged: None,
+            background: None,
             swapped: Pages(0),
             events: 0,
             placed: None,
@@ -120,11 +127,23 @@ impl Recording {
         Recording { lifter: self.lifter.at_cost(cost), ..self }
     }
 
+    /// On a machine whose `khugepaged` is set so.
+    #[must_use]
+    pub fn under(self, khugepaged: Option<Khugepaged>) -> Recording {
+        Recording { khugepaged, ..self }
+    }
+
+    /// How `khugepaged` is set on the machine.
+    pub fn khugepaged(&self) -> Option<Khugepaged> {
+        self.khugepaged
+    }
+
     /// The same process under another huge-page setting.
     #[must_use]
     pub fn again_in(&self, mode: thp::Mode) -> Recording {
         let empty = Recording::new(0, mode);
-        Recording { lifter: self.lifter.again_in(mode), ..empty }
+        let background = self.khugepaged.map(|set| Rounds::expected(set, 0));
+        Recording { lifter: self.lifter.again_in(mode), background, ..empty }
     }
 
     /// Counts what [`Facts::claims`] tells.
@@ -155,6 +174,9 @@ impl Recording {
             self.claims.as_ref().map(|_| self.lifter.placement().map(|placement| Before::of(placement.space(), event)).unwrap_or_default());
         if !self.lifter.feed(event, out) {
             return;
+        }
+        if let Some(rounds) = self.background.as_mut().filter(|rounds| rounds.due() <= self.lifter.now()) {
+            self.lifter.change(out, |space| rounds.run(space));
         }
         if let (Some(claims), Some(before), Some(placement)) = (&mut self.claims, before, self.lifter.placement()) {
             claims.follow(event, &before, placement.space(), self.lifter.now());
@@ -189,6 +211,7 @@ impl Recording {
         let books = self.lifter.books().cloned().unwrap_or_default();
         let (calls, counters) =
             self.lifter.placement().map_or_else(Default::default, |placement| (*placement.calls(), *placement.space().counters(0)));
+        let claims = self.claims.map(|watch| watch.finish(self.lifter.placement().map(Placement::space)));
         let mut measured = Outcome::of("measured", Source::Measured, &self.measured, calls);
         measured.returned = None;
         if !self.counted {
@@ -210,7 +233,7 @@ impl Recording {
             swapped: self.swapped.bytes(),
             recorders_faults: self.lifter.recorders_own(),
             strays: counters.strays,
-            claims: self.claims.map(Watch::finish),
+            claims,
             duration: self.lifter.now(),
         }
     }

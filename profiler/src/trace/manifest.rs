@@ -27,7 +27,7 @@ pub struct Format {
 
 impl Format {
     /// What this heapcast writes.
-    pub const CURRENT: Format = Format { major: 1, minor: 4 };
+    pub const CURRENT: Format = Format { major: 1, minor: 5 };
 
     /// Whether it may hold what this heapcast does not know.
     pub fn is_later(self) -> bool {
@@ -105,6 +105,8 @@ pub struct Host {
     pub thp: Option<String>,
     /// Bytes of memory.
     pub memory_total: Option<u64>,
+    /// Settings of the kernel that decide what is resident, by the names of their files; those in brackets where there is a choice. Empty before format 1.5.
+    pub kernel_settings: BTreeMap<String, String>,
     /// What work of the kernel costs here.
     pub unit_costs: Option<UnitCosts>,
 }

@@ -14,8 +14,7 @@
 //! Modelled: 4 KiB minor faults, the shared zero page, copy on write of private file pages and after `fork`, huge pages at the first touch and
 //! their split (what is left of one stays resident), memory that the kernel populates (`MAP_POPULATE`, `MADV_POPULATE_*`, `mlock` and its like), `MADV_COLLAPSE`, stacks that grow, the pages
 //! around a fault in a file, and `MADV_FREE`, whose pages count as returned but stay resident, as they do until the kernel runs short of memory; the
-//! lowest reading takes them as gone. Not modelled: reclaim and swap, `khugepaged` (which makes huge pages in the background, at most 4096 small pages
-//! every 10 s by default).
+//! lowest reading takes them as gone. `khugepaged` is in [`thp`]. Not modelled: reclaim and swap.
 
 mod hot;
 pub mod kernel;

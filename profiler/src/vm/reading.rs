@@ -20,6 +20,8 @@ pub struct Counters {
     pub minor_faults: u64,
     /// The share of `minor_faults` that no fault event shows: `MAP_POPULATE`, `MADV_POPULATE_*`, `mlock`.
     pub populated: u64,
+    /// Anonymous pages that `khugepaged` added; each saves a fault at most.
+    pub filled: u64,
     /// Resident anonymous bytes given up by munmap, a shrinking brk or mremap, `MADV_DONTNEED` and `MADV_FREE`.
     pub returned: Bytes,
     /// Touches where nothing is mapped, the protection forbids it, or the kernel provides the page.

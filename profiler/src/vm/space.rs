@@ -7,10 +7,12 @@ use super::pages::{CHUNK, Page, PageStates, Tally};
 use super::range_map::{RangeMap, clip};
 use super::reading::{Counters, Reading};
 use super::thp::{self, Mode};
-use crate::event::{Access, Advice, Backing, MCL_FUTURE, MCL_ONFAULT, PROT_EXEC, PROT_READ, PROT_WRITE};
+use crate::event::{Access, Advice, Backing, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::units::{Addr, Bytes, PAGE, Pages};
 use std::ops::Range;
 
+#[path = "by_itself.rs"]
+mod by_itself;
 #[path = "recorded.rs"]
 mod recorded;
 
@@ -221,28 +223,6 @@ impl<const N: usize> AddressSpace<N> {
         }
     }
 
-    /// `mlock` that succeeded; `on_fault` only keeps what comes.
-    pub fn lock(&mut self, addr: Addr, len: Bytes, on_fault: bool) {
-        let range = page_range(addr, len);
-        self.vmas.update(range.clone(), |vma| Vma { locked: !on_fault, ..*vma });
-        self.populate_where_locked(range);
-    }
-
-    /// `munlock` that succeeded: what is there stays.
-    pub fn unlock(&mut self, addr: Addr, len: Bytes) {
-        self.vmas.update(page_range(addr, len), |vma| Vma { locked: false, ..*vma });
-    }
-
-    /// `munlockall`.
-    pub fn unlock_all(&mut self) {
-        self.vmas.update(0..u64::MAX, |vma| Vma { locked: false, ..*vma });
-    }
-
-    /// What `mlockall` with these flags says of mappings to come; what is there already is [`lock`](Self::lock)'s.
-    pub fn lock_new(&mut self, flags: u32) {
-        self.locks_new = flags & (MCL_FUTURE | MCL_ONFAULT) == MCL_FUTURE;
-    }
-
     /// `mprotect` that succeeded.
     pub fn protect(&mut self, addr: Addr, len: Bytes, prot: u8) {
         let range = page_range(addr, len);
@@ -306,51 +286,6 @@ impl<const N: usize> AddressSpace<N> {
             }
         }
         readings.iter_mut().for_each(|reading| reading.counters.strays += range.end - range.start - allowed);
-    }
-
-    /// The kernel accesses pages by itself; gives nothing back.
-    fn populate_as(&mut self, range: Range<u64>, access: Access) -> Pages {
-        let before = self.readings.each_ref().map(|reading| reading.counters.minor_faults);
-        let pieces: Vec<(Range<u64>, Range<u64>, Vma)> =
-            self.vmas.overlaps(range.clone()).map(|(extent, vma)| (clip(&extent, &range), extent, *vma)).collect();
-        for (piece, extent, vma) in pieces.into_iter().filter(|(.., vma)| vma.allows(access) && vma.is_populated()) {
-            if vma.backing == Backing::PrivateFile && access != Access::Write {
-                self.readings.iter_mut().for_each(|reading| reading.read_file(&piece, &extent));
-            } else {
-                self.touch(Addr(piece.start * PAGE), Pages(piece.end - piece.start).bytes(), access);
-            }
-        }
-        for (reading, before) in self.readings.iter_mut().zip(before) {
-            reading.counters.populated += reading.counters.minor_faults - before;
-        }
-        Pages(0)
-    }
-
-    /// Makes pages resident for good, as `MAP_POPULATE` and `mlock` do: private ones that may be written as if they were, others as if read.
-    pub(super) fn populate_pages(&mut self, range: Range<u64>) {
-        let written = |vma: &Vma| vma.prot & PROT_WRITE != 0 && vma.backing != Backing::Shared;
-        let pieces: Vec<(Range<u64>, bool)> =
-            self.vmas.overlaps(range.clone()).map(|(extent, vma)| (clip(&extent, &range), written(vma))).collect();
-        for (piece, written) in pieces {
-            self.populate_as(piece, if written { Access::Write } else { Access::Read });
-        }
-    }
-
-    fn populate_where_locked(&mut self, range: Range<u64>) {
-        let locked: Vec<Range<u64>> =
-            self.vmas.overlaps(range.clone()).filter(|(_, vma)| vma.locked).map(|(extent, _)| clip(&extent, &range)).collect();
-        locked.into_iter().for_each(|piece| self.populate_pages(piece));
-    }
-
-    /// Huge pages wherever one fits and something is there; gives nothing back.
-    fn collapse(&mut self, range: Range<u64>) -> Pages {
-        self.hot.forget(&range);
-        for number in range.start.div_ceil(CHUNK)..range.end / CHUNK {
-            if self.vmas.get(number * CHUNK).is_some_and(|(extent, vma)| thp::fits(&vma, &extent, number) && vma.huge != Some(false)) {
-                self.readings.iter_mut().for_each(|reading| reading.collapse(number, CHUNK - 1));
-            }
-        }
-        Pages(0)
     }
 
     /// Answers with the pages that were mapped there before.

@@ -1,10 +1,13 @@
 //! Transparent huge pages: which first touch gets 2 MiB at once.
 //!
-//! `khugepaged`, which collapses small pages into huge ones in the background, is not modelled.
+//! `khugepaged` makes huge pages out of small ones in the background: it sleeps, looks at the room of so many huge pages in the order of addresses, and
+//! makes one wherever there is something. When it comes, and whether it has other processes to look at, nobody knows: what is predicted is a
+//! process that it has for itself.
 
 use super::pages::CHUNK;
-use super::space::Vma;
+use super::space::{AddressSpace, Vma};
 use crate::event::Backing;
+use crate::units::Nanos;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -19,6 +22,31 @@ pub enum Mode {
     Always,
     /// Nowhere.
     Never,
+}
+
+/// How `khugepaged` is set (`/sys/kernel/mm/transparent_hugepage/khugepaged`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Khugepaged {
+    /// Small pages that it looks at before it sleeps (`pages_to_scan`).
+    pub pages: u64,
+    /// How long it sleeps (`scan_sleep_millisecs`).
+    pub sleep: Nanos,
+    /// Of the small pages of a huge one, how many may be missing (`max_ptes_none`).
+    pub most_absent: u64,
+}
+
+impl Khugepaged {
+    /// One round in a reading, from where the last one ended; at the end of memory the next one begins anew.
+    pub fn round<const N: usize>(self, space: &mut AddressSpace<N>, reading: usize, from: &mut u64) {
+        let mut left = self.pages / CHUNK;
+        for number in space.coverable(*from, left) {
+            space.collapse_in(reading, number, self.most_absent);
+            (left, *from) = (left - 1, number + 1);
+        }
+        if left > 0 {
+            *from = 0;
+        }
+    }
 }
 
 impl Mode {

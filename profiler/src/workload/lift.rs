@@ -8,7 +8,7 @@ use super::process::Process;
 use super::touch::Touches;
 use crate::event::{Event, ProcessId, What};
 use crate::units::{Nanos, Pages};
-use crate::vm::thp;
+use crate::vm::{AddressSpace, thp};
 use std::collections::BTreeMap;
 
 /// Makes the workload of one process out of the events of all.
@@ -74,6 +74,13 @@ impl Lifter {
             }
             What::End => _ = self.ancestors.remove(&event.process),
             _ => {}
+        }
+    }
+
+    /// The kernel changes the recorded pages by itself; appends what that means for what every policy carries.
+    pub fn change(&mut self, out: &mut Vec<Op>, by: impl FnOnce(&mut AddressSpace)) {
+        if let Some(process) = &mut self.process {
+            process.change(out, by);
         }
     }
 

@@ -246,6 +246,14 @@ impl Placement {
         pieces.into_iter().fold(Carried::default(), lock)
     }
 
+    /// The kernel changes pages by itself.
+    pub(super) fn change(&mut self, by: impl FnOnce(&mut AddressSpace)) -> Carried {
+        self.observe(Some(0..u64::MAX / PAGE), |this| {
+            by(&mut this.space);
+            None
+        })
+    }
+
     /// A page fault: what the page model makes of it, whose page it is, and what to carry.
     pub(super) fn fault(&mut self, addr: Addr, access: Access) -> (Touched, Option<Owner>, Carried) {
         let page = addr.page();

@@ -19,8 +19,8 @@ use super::{Action, Evidence, Op};
 use crate::event::origin::SiteId;
 use crate::event::{Access, Call, Event, Tid, What};
 use crate::units::{Addr, Bytes, Nanos, PAGE, Pages};
-use crate::vm::Syscall;
 use crate::vm::space::Touched;
+use crate::vm::{AddressSpace, Syscall};
 
 #[path = "calls.rs"]
 mod calls;
@@ -292,6 +292,12 @@ impl Process {
             self.inference.hidden_by_another(block, inside.clone(), (seen == Some(block)).then_some(addr), &mut emit);
         }
         if seen.is_some() { Fate::Lifted } else { Fate::SetAside(OWN_TOUCH) }
+    }
+
+    /// The kernel changes pages by itself.
+    pub(super) fn change(&mut self, out: &mut Vec<Op>, by: impl FnOnce(&mut AddressSpace)) {
+        let carried = self.placement.change(by);
+        self.carry(carried, out);
     }
 
     /// Bytes of blocks by how their touch is known, so far.

@@ -194,6 +194,34 @@ fn asked(trace: &Path) -> ([u64; 5], u64) {
 }
 
 #[test]
+fn libraries_that_do_as_two_models_say_do_as_they_predict() {
+    let folder = Folder::new("measure-by-the-book");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/by_the_book.c");
+    for (policy, flag) in [("brk-only", "-DBRK"), ("mmap-only", "-DMMAP")] {
+        let flags = ["-shared", "-fPIC", "-fno-builtin", flag].map(str::to_owned);
+        let library = match programs::build(&source, &format!("lib{policy}.so"), &flags) {
+            Ok(library) => library.display().to_string(),
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        for name in ["sqlite3", "each_call"] {
+            said(heapcast(&["replay", "--quiet", "--force", "--policy", policy]).arg(stored(name)).arg("-o").arg(folder.path())).exits(0);
+            let model = rows(folder.path());
+            measure(&stored(name), folder.path(), &["--library", &library]).exits(0);
+            let real = rows(folder.path());
+            let (model, real) = (row(&model, policy, "simulated"), row(&real, &library, "replayed"));
+            for column in ["brk_calls", "mmap_calls", "munmap_calls", "mremap_calls", "madvise_calls"] {
+                assert_eq!(number(model, column), number(real, column), "{name}, {policy}: {column}");
+            }
+            for (column, unit) in [("peak_rss_bytes", 4096), ("minor_faults", 1)] {
+                let apart = (number(model, column) - number(real, column)) / unit;
+                // The library has pages of its own: code, data, what the loader writes into it.
+                assert!(apart.abs() <= 12, "{name}, {policy}: {column}: {apart} pages apart");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_library_gets_the_calls_of_the_script_and_no_other() {
     let folder = Folder::new("measure-counting");
     let log = folder.join("log");

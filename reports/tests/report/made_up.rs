@@ -79,6 +79,7 @@ fn crowd(points: u64) -> Study {
 fn recording() -> Recording {
     let counts = |pairs: &[(&str, u64)]| pairs.iter().map(|(name, count)| KindCount { name: (*name).into(), count: *count }).collect();
     Recording {
+        kernel_settings: vec!["khugepaged/pages_to_scan=4096".to_owned()],
         command: ["/usr/bin/python3", "-c", "import json; d=[json.dumps({\"k\":i}) for i in range(300000)]"].map(str::to_owned).into(),
         pid: 4242,
         exe: "/usr/bin/python3.11".into(),

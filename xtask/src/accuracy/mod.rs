@@ -6,11 +6,13 @@
 //! page_model   the recorded placements through the page model, against the kernel
 //! placements   the model of the allocator that ran, against the recording, block by block
 //! settings     a recording replayed with a setting, against the program really run with it
+//! by_the_book  the same for brk-only and mmap-only, on libraries that do just that
 //! intervals    whether the real value lies between the lowest and the highest reading, under the table of the settings
 //! huge         a recording replayed with huge pages everywhere, against the program really run so
 //! libraries    a recording replayed with another allocator, against the program really run with it
 //! ```
 
+mod by_the_book;
 mod huge;
 mod intervals;
 mod libraries;

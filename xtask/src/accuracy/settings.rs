@@ -1,5 +1,6 @@
 //! A program recorded once and replayed with a setting, against the program really run with that setting.
 
+use super::by_the_book::ByTheBook;
 use super::intervals::Intervals;
 use super::recording::{Lab, Report, error, high, low, mib, percent, slashed};
 use super::subjects::{self, Subject};
@@ -18,6 +19,9 @@ column says why:
   seen.
 - *layout*: the real run, replayed from its own recording, is off as well, though all its blocks are where they were in their mappings; with the
   recorded addresses it is not. So it is where mappings lie within 2 MiB, which decides about huge pages and is not simulated.
+
+Rows of `brk-only` and `mmap-only` are really run on libraries that do as these models say (`profiler/tests/support/by_the_book.c`), preloaded; under
+the default a library of that size is preloaded and not used.
 
 | program | setting | peak RSS default | really | replayed | error | minor faults default | really | replayed | error | calls really | calls replayed | missed because |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
@@ -44,8 +48,12 @@ const FAULTS: f64 = 0.02;
 pub(super) fn table(lab: &Lab) -> Result<String, String> {
     let mut text = HEADING.to_owned();
     let mut intervals = Intervals::new();
+    let by_the_book = ByTheBook::build(&lab.folder)?;
     for subject in subjects::of_the_settings(&lab.folder)? {
         text += &rows(lab, &subject, &mut intervals)?;
+        if by_the_book.runs(&subject) {
+            text += &by_the_book.rows(lab, &subject, &mut intervals)?;
+        }
     }
     Ok(text + &intervals.table())
 }
@@ -67,7 +75,7 @@ fn rows(lab: &Lab, subject: &Subject, intervals: &mut Intervals) -> Result<Strin
 }
 
 /// Under the defaults, under the setting, and the recording of the first as `policy` would have it.
-fn row(subject: &Subject, setting: &str, [default, real, replayed]: [&Report; 3], policy: &str) -> Result<String, String> {
+pub(super) fn row(subject: &Subject, setting: &str, [default, real, replayed]: [&Report; 3], policy: &str) -> Result<String, String> {
     let mut cells = format!("| {} | {setting} ", subject.name);
     for (column, show) in [("peak_rss_bytes", mib as fn(u64) -> String), ("minor_faults", |count| count.to_string())] {
         let (before, really, found) = (default.cell("measured", column)?, real.cell("measured", column)?, replayed.cell(policy, column)?);
