@@ -372,7 +372,7 @@ proptest! {
             for action in &actions {
                 match action {
                     Action::Alloc { id, .. } => prop_assert!(live.insert(*id)),
-                    Action::Free { id, .. } => prop_assert!(live.remove(id)),
+                    Action::Free { id, .. } | Action::Forget { id } => prop_assert!(live.remove(id)),
                     Action::Realloc { id, .. } | Action::Touch { id, .. } => prop_assert!(live.contains(id)),
                     _ => {}
                 }
