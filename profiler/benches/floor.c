@@ -94,7 +94,7 @@ int main(int argc, char **argv)
     int pid = atoi(argv[1]);
     struct place in_malloc = place_of((uintptr_t)malloc + atol(argv[2]));
     probe(pid, in_malloc, 0);
-    probe(pid, place_of((uintptr_t)malloc), 1);
+    probe(pid, in_malloc, 1);
     probe(pid, place_of((uintptr_t)free + atol(argv[3])), 0);
     puts("ready");
     fflush(stdout);

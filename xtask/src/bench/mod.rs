@@ -76,7 +76,7 @@ fn machine() -> String {
     let kernel = output("uname", &["-r"]).unwrap_or_default();
     let versions = COMPARED.iter().filter_map(|name| output("dpkg-query", &["-W", "-f", "${Package} ${Version}", name]));
     let versions = versions.collect::<Vec<_>>().join(", ");
-    format!("## Figures\n\n{cpus} CPUs: {cpu}. Linux {}, {system}: {versions}.\n", kernel.trim())
+    format!("## Figures\n\n{cpus} CPUs: {cpu}. Linux {}, {system}: {versions}.\n", kernel.trim().split('-').next().unwrap_or_default())
 }
 
 /// Runnable threads on average of the last minute.

@@ -29,11 +29,15 @@ const PRELOAD: &str = "/usr/lib/heaptrack/libheaptrack_preload.so";
 const INTERPRET: &str = "/usr/lib/heaptrack/libexec/heaptrack_interpret";
 
 /// Runs memleak. The binding of bcc 0.26 leaves out the last argument of this function, which then is what lies on the stack: mostly refused.
+/// `mmap` and `munmap` are left out: memleak insists on them, and jemalloc's library has none.
 const MEMLEAK: &str = "import ctypes, runpy, sys
-from bcc import lib
+from bcc import BPF, lib
 attach = lib.bpf_attach_uprobe
 attach.argtypes = [*attach.argtypes[:6], ctypes.c_uint32]
 lib.bpf_attach_uprobe = lambda *words: attach(*words[:6], 0)
+def without_mappings(inner):
+    return lambda self, **words: None if words['sym'] in ('mmap', 'munmap') else inner(self, **words)
+BPF.attach_uprobe, BPF.attach_uretprobe = map(without_mappings, (BPF.attach_uprobe, BPF.attach_uretprobe))
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name='__main__')";
 
