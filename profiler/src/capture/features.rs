@@ -25,19 +25,27 @@ pub struct Feature {
 
 /// Every feature, the essential ones first. To be asked with the privileges that recording needs.
 pub fn all() -> Vec<Feature> {
+    let others = [
+        ("attach cookies", has_cookies(), "each function has its own copy of a program, of which there are some dozens"),
+        ("loops in programs", has_loops(), "a program that outruns the recorder cannot wait: it is stopped, where it may be"),
+        ("exact resident set", counts_exactly(), "the kernel tells changes late, by up to 64 pages for each thread"),
+    ];
+    essential().into_iter().chain(others.map(|found| feature(found, false))).collect()
+}
+
+/// Those without which nothing can be recorded, and the tracepoints. Each recording asks for them before it begins.
+pub fn essential() -> Vec<Feature> {
     let essential = [
         ("pages of 4 KiB", page_size() == PAGE, "the page model knows no other size of pages"),
         ("ring buffers", is_map_supported(MapType::RingBuf).unwrap_or(false), "recording needs Linux 5.8 or newer"),
         ("signals from programs", helps(BpfHelper::BPF_FUNC_send_signal_thread), "recording needs Linux 5.5 or newer"),
         ("uprobes", Path::new("/sys/bus/event_source/devices/uprobe").is_dir(), "calls of malloc cannot be seen (CONFIG_UPROBE_EVENTS)"),
     ];
-    let others = [
-        ("attach cookies", has_cookies(), "each function has its own copy of a program, of which there are some dozens"),
-        ("loops in programs", has_loops(), "a program that outruns the recorder cannot wait: it is stopped, where it may be"),
-        ("exact resident set", counts_exactly(), "the kernel tells changes late, by up to 64 pages for each thread"),
-    ];
-    let feature = |essential| move |(name, present, without): (&str, _, _)| Feature { name: name.to_owned(), present, without, essential };
-    essential.into_iter().map(feature(true)).chain(tracepoints()).chain(others.into_iter().map(feature(false))).collect()
+    essential.into_iter().map(|found| feature(found, true)).chain(tracepoints()).collect()
+}
+
+fn feature((name, present, without): (&str, bool, &'static str), essential: bool) -> Feature {
+    Feature { name: name.to_owned(), present, without, essential }
 }
 
 /// Whether a probe can be told which function it is at.

@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use crate::capture::losses::UNPAIRED;
+use crate::event::Call;
 use crate::metrics::SizeClass;
 use crate::trace::Manifest;
 use crate::units::{Bytes, PAGE};
-
-/// Kinds of lost records by what they leave unknown; calls whose other half was missed count as requests.
-const REQUESTS: [&str; 9] =
-    ["malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "valloc", "pvalloc", crate::capture::losses::UNPAIRED];
-const RELEASES: [&str; 2] = ["free", "realloc"];
 
 /// Lost records of the whole recording by kind. Of a recording that did not come to its end, what had been noticed.
 pub(super) fn by_kind(manifest: &Manifest) -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
     if manifest.complete {
         all.extend(manifest.counts.kinds.iter().map(|(kind, counts)| (kind.clone(), counts.lost)));
-        all.insert(crate::capture::losses::UNPAIRED.to_owned(), manifest.counts.unpaired);
+        all.insert(UNPAIRED.to_owned(), manifest.counts.unpaired);
     } else {
         let noticed = manifest.losses.iter().flat_map(|stretch| &stretch.lost);
         noticed.for_each(|(kind, count)| *all.entry(kind.clone()).or_default() += count);
@@ -59,10 +56,12 @@ pub(super) struct Doubt {
 impl Doubt {
     pub(super) fn of(manifest: &Manifest, sizes: &[SizeClass]) -> Doubt {
         let lost = by_kind(manifest);
-        let sum = |kinds: &[&str]| kinds.iter().filter_map(|kind| lost.get(*kind)).sum::<u64>();
-        let (requests, bytes) = sizes.iter().fold((0, 0), |(count, total), class| (count + class.count, total + class.total.0));
-        let sized = |blocks: u64| Bytes((u128::from(blocks) * u128::from(bytes) / u128::from(requests.max(1))) as u64);
-        Doubt { missing: sized(sum(&REQUESTS)), surplus: sized(sum(&RELEASES)), faults: sum(&["fault"]) }
+        let of = |kind: &str| lost.get(kind).copied().unwrap_or(0);
+        // Calls whose other half was missed count as requests.
+        let requests = Call::ALL.iter().map(|(_, name)| of(name)).sum::<u64>() + of(UNPAIRED);
+        let (recorded, bytes) = sizes.iter().fold((0, 0), |(count, total), class| (count + class.count, total + class.total.0));
+        let sized = |blocks: u64| Bytes((u128::from(blocks) * u128::from(bytes) / u128::from(recorded.max(1))) as u64);
+        Doubt { missing: sized(requests), surplus: sized(of("free") + of("realloc")), faults: of("fault") }
     }
 
     /// Wider bounds of a peak. What was missed was resident in the recorded run, so that it is no more than was ever `measured`.

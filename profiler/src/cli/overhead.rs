@@ -7,6 +7,7 @@
 
 use crate::capture::costs::Costs;
 use crate::capture::{Recorded, Totals};
+use crate::event::Call;
 use crate::trace::manifest::{HitCost, Overhead, UnitCosts};
 use crate::units::Nanos;
 use crate::workload::ProbeCost;
@@ -40,8 +41,7 @@ fn hits(totals: &Totals, kind: &str) -> u64 {
 fn heap_cost(kind: &str, heap: ProbeCost) -> Option<Nanos> {
     match kind {
         "free" => Some(heap.free),
-        "malloc" | "calloc" | "realloc" | "memalign" | "aligned_alloc" | "posix_memalign" | "valloc" | "pvalloc" => Some(heap.alloc),
-        _ => None,
+        _ => Call::ALL.iter().any(|(_, name)| *name == kind).then_some(heap.alloc),
     }
 }
 

@@ -38,8 +38,8 @@ impl Trust {
         trust.replayed = path(replayed, last, most);
         (trust.most, trust.last) = (words::bytes(most), words::duration(last));
         let apart = study.recording.curves_apart_bytes.map_or(String::new(), |bytes| {
-            let share = reading::difference(measured.mean_rss_bytes.map(|mean| mean + bytes), measured.mean_rss_bytes);
-            let share = share.map_or(String::new(), |share| format!(", {} of the mean", words::share(share)));
+            let mean = measured.mean_rss_bytes.filter(|mean| *mean > 0);
+            let share = mean.map_or(String::new(), |mean| format!(", {} of the mean", words::share(bytes as f64 / mean as f64)));
             format!(" Over time, the recorded placements are {} off on average{share}.", words::bytes(bytes))
         });
         trust.caption = format!("Resident set: the area is what the kernel counted, the line is {name}, replayed.{apart}");

@@ -113,9 +113,6 @@ pub(super) fn light(bench: &Bench) -> Result<String, String> {
     if let Some(reason) = missing() {
         return Ok(reason);
     }
-    if !output(&bench.heapcast, &["record", "--help"]).is_some_and(|text| text.contains("--events")) {
-        return Ok("skipped: this heapcast has no `--events`\n".to_owned());
-    }
     let server = Server::start(bench, Tool::Bare)?;
     let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
     server.load()?;
