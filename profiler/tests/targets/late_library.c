@@ -2,25 +2,11 @@
 // Ends with status 3 where there is no such library.
 // args: libjemalloc.so.2
 // expect-at-least: malloc=1000 free=1000
-#include <dlfcn.h>
-#include <stddef.h>
 #include "check.h"
+#include "second_allocator.h"
 
 int main(int argc, char **argv)
 {
     need(argc == 2);
-    void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        say(dlerror());
-        return 3;
-    }
-    void *(*allocate)(size_t) = (void *(*)(size_t))dlsym(library, "malloc");
-    void (*release)(void *) = (void (*)(void *))dlsym(library, "free");
-    need(allocate && release);
-    for (int i = 0; i < 1000; i++) {
-        void *block = allocate(5000 + i);
-        need(block);
-        release(block);
-    }
-    return 0;
+    return take_blocks_from(dlopen(argv[1], RTLD_NOW | RTLD_LOCAL));
 }

@@ -3,9 +3,8 @@
 // args: libjemalloc.so.2
 // expect-at-least: malloc=1000 free=1000
 #define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stddef.h>
 #include "check.h"
+#include "second_allocator.h"
 
 int main(int argc, char **argv)
 {
@@ -13,19 +12,8 @@ int main(int argc, char **argv)
     need(argc >= 2);
     say("ready\n");
     need(read(0, line, sizeof line) > 0);
-    void *library = argc > 2 ? dlmopen(LM_ID_NEWLM, argv[1], RTLD_NOW) : dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        say(dlerror());
-        return 3;
-    }
-    void *(*allocate)(size_t) = (void *(*)(size_t))dlsym(library, "malloc");
-    void (*release)(void *) = (void (*)(void *))dlsym(library, "free");
-    need(allocate && release);
-    for (int i = 0; i < 1000; i++) {
-        void *block = allocate(5000 + i);
-        need(block);
-        release(block);
-    }
-    say("allocations 1000 releases 1000\n");
-    return 0;
+    int status = take_blocks_from(argc > 2 ? dlmopen(LM_ID_NEWLM, argv[1], RTLD_NOW) : dlopen(argv[1], RTLD_NOW | RTLD_LOCAL));
+    if (status == 0)
+        say("allocations 1000 releases 1000\n");
+    return status;
 }
