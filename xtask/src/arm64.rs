@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::command::{cargo, find, output, root, run as run_command};
-use crate::libcs::{apt, packages};
+use crate::debian::{self, Apt};
 
 const COMPILER: &str = "/usr/bin/rustc";
 /// For the libraries in C that dependencies bring.
@@ -32,11 +31,7 @@ fn sysroot(folder: &Path) -> Result<PathBuf, String> {
     }
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let own = output(COMPILER, &["--print=sysroot"]).ok_or(format!("there is no {COMPILER}: Debian's package rustc-web"))?;
-    fetch(folder)?;
-    let unpacked = folder.join("root");
-    for package in packages(folder).map_err(failed)? {
-        run_command(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&unpacked))?;
-    }
+    let unpacked = fetch(folder)?;
     let place = folder.join("begun/lib/rustlib");
     fs::create_dir_all(&place).map_err(failed)?;
     for entry in fs::read_dir(Path::new(own.trim()).join("lib/rustlib")).map_err(failed)? {
@@ -49,25 +44,19 @@ fn sysroot(folder: &Path) -> Result<PathBuf, String> {
     Ok(sysroot)
 }
 
-/// The library and what it needs, of the version of this machine's, from wherever that came.
-fn fetch(folder: &Path) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+/// The library and what it needs, of the version of this machine's, from wherever that came. Answers with the folder that they were unpacked into.
+fn fetch(folder: &Path) -> Result<PathBuf, String> {
     let version = output("dpkg-query", &["--show", "--showformat=${Version}", LIBRARY]).ok_or(format!("{LIBRARY} is not installed"))?;
     let targets = output("apt-get", &["indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages", "Component: main"]);
-    let sources: String = targets.unwrap_or_default().lines().filter_map(|line| line.split_once(' ')).map(source).collect();
+    let sources = targets.unwrap_or_default();
+    let sources: String =
+        sources.lines().filter_map(|line| line.split_once(' ')).map(|(release, mirror)| debian::source(mirror, release)).collect();
     if sources.is_empty() {
         return Err("no mirror of Debian is set up here".to_owned());
     }
-    crate::libcs::set_up(&sources, folder).map_err(failed)?;
-    run_command(apt("apt-get", folder).args(ARM64).args(["--quiet=2", "update"]))?;
-    let shared = apt("apt-cache", folder).args(ARM64).args(["depends", &format!("{LIBRARY}={version}")]).output().map_err(failed)?;
-    let shared = String::from_utf8_lossy(&shared.stdout).into_owned();
-    let names = shared.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).filter(|name| name.starts_with("libstd-rust"));
-    let wanted: Vec<String> = names.chain([LIBRARY]).map(|name| format!("{name}={version}")).collect();
-    run_command(apt("apt-get", folder).args(ARM64).args(["--quiet=2", "download"]).args(wanted))
-}
-
-/// A line of `sources.list`.
-fn source((release, mirror): (&str, &str)) -> String {
-    crate::libcs::source(mirror, release)
+    let apt = Apt::new(folder, &ARM64, &sources)?;
+    let shared = apt.depends(&format!("{LIBRARY}={version}"), "libstd-rust")?;
+    let wanted: Vec<String> = shared.into_iter().chain([LIBRARY.to_owned()]).map(|name| format!("{name}={version}")).collect();
+    apt.download(&wanted)?;
+    apt.unpack()
 }

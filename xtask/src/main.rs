@@ -5,6 +5,7 @@ mod arm64;
 mod bench;
 mod ci;
 mod command;
+mod debian;
 mod ebpf;
 mod fuzz;
 mod gallery;

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::command::{output, root, run as run_command};
-use crate::libcs::{apt, mirror, packages};
+use crate::command::{output, root};
+use crate::debian::{self, Apt};
 
 /// The package that depends on a release's newest kernel for virtual machines.
 const NEWEST: &str = "linux-image-cloud-amd64";
@@ -20,33 +19,21 @@ pub(super) fn kernel(release: &str) -> Result<PathBuf, String> {
     if kernel.is_file() {
         return Ok(kernel);
     }
-    let mirror = mirror().ok_or("no mirror of Debian is set up here: kernels of other releases cannot be fetched")?;
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    crate::libcs::set_up(&crate::libcs::source(&mirror, release), &folder).map_err(failed)?;
-    run_command(apt("apt-get", &folder).args(["--quiet=2", "update"]))?;
-    let image = depends(&folder, NEWEST, "linux-image-").into_iter().next().ok_or(format!("{release} has no package {NEWEST}"))?;
+    let apt = Apt::new(&folder, &[], &debian::source(&debian::mirror()?, release))?;
+    let image = apt.depends(NEWEST, "linux-image-")?.into_iter().next().ok_or(format!("{release} has no package {NEWEST}"))?;
     // Newer packages have the kernel itself in another one.
-    let binary = depends(&folder, &image, "linux-binary-");
-    run_command(apt("apt-get", &folder).args(["--quiet=2", "download"]).arg(&image).args(binary))?;
-    let unpacked = folder.join("root");
-    for package in packages(&folder).map_err(failed)? {
-        run_command(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&unpacked))?;
-        fs::remove_file(package).map_err(failed)?;
-    }
+    let binary = apt.depends(&image, "linux-binary-")?;
+    apt.download(&[vec![image], binary].concat())?;
+    let unpacked = apt.unpack()?;
     let found = find(&unpacked).ok_or(format!("no kernel in the packages of {release}"))?;
     // Renamed in the end: what is there is complete.
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::copy(found, folder.join("copied")).map_err(failed)?;
-    ["root", "lists", "cache"].iter().try_for_each(|name| fs::remove_dir_all(folder.join(name))).map_err(failed)?;
+    fs::remove_dir_all(unpacked).map_err(failed)?;
+    apt.packages()?.iter().try_for_each(fs::remove_file).map_err(failed)?;
+    apt.forget_lists()?;
     fs::rename(folder.join("copied"), &kernel).map_err(failed)?;
     Ok(kernel)
-}
-
-/// What a package depends on, of the names that begin so.
-fn depends(folder: &Path, package: &str, start: &str) -> Vec<String> {
-    let said = apt("apt-cache", folder).args(["depends", package]).output();
-    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let names = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    names.filter(|name| name.starts_with(start)).map(str::to_owned).collect()
 }
 
 fn find(folder: &Path) -> Option<PathBuf> {
